@@ -1,0 +1,98 @@
+//! The repo's file → [`Declared`]: what one commit says an environment should be, leaf by leaf.
+//!
+//! Pure. Must not know what runs, what was applied, or where anything is deployed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::ServiceName;
+use crate::live::field::FieldPath;
+use crate::live::value::Value;
+
+/// What the file declares for one environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// The services; `None` where the file, the environment or its `services` key is missing, which withdraws and
+    /// orphans nothing. An empty map was written and orphans all.
+    pub services: Option<BTreeMap<ServiceName, DeclaredService>>,
+}
+
+/// One declared service: only the leaves that are written (and [`FieldPath::Stopped`], which every service implies).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredService {
+    /// The leaves, templates substituted, in normal form.
+    pub leaves: BTreeMap<FieldPath, DeclaredLeaf>,
+    /// Where the service begins.
+    pub at: Position,
+}
+
+/// One written leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredLeaf {
+    /// The value in normal form. A secret's fingerprint and an image's content are filled in by the pass; here they
+    /// are empty.
+    pub value: Value,
+    /// What the repo wrote, for telling `repo` from `input`: templates that the repo decides (Source, Commit, Branch,
+    /// Tag, Version …) substituted, those that the operator decides (`Env.X`) left as written; `(operator)` for a
+    /// leaf that the operator registered.
+    pub written: String,
+    /// Where it is written.
+    pub at: Position,
+}
+
+/// A place in a file. Line and column count from 1; the column counts characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Position {
+    /// The file's path within the repository.
+    pub file: String,
+    /// The line.
+    pub line: u32,
+    /// The column.
+    pub column: u32,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// One thing that is wrong with a file. Holds no content of the file beyond names and short scalars that are no secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Diagnostic {
+    /// What is wrong and what was expected.
+    pub message: String,
+    /// Where.
+    pub at: Option<Position>,
+    /// How many characters of that line it is about, at least 1.
+    pub width: u32,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// The file is not valid: everything that was found wrong, in order of place; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct InvalidFile {
+    /// What is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl fmt::Display for InvalidFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, diagnostic) in self.diagnostics.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            if let Some(at) = &diagnostic.at {
+                write!(f, "{at}: ")?;
+            }
+            f.write_str(&diagnostic.message)?;
+            if let Some(help) = &diagnostic.help {
+                write!(f, " ({help})")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! Trueup: a GitOps daemon that reports field-level drift and changes what runs only on an explicit sync.
+//!
+//! The flow is `git → declared`, `provider → live`, `store → base`; the three meet in `drift`, drift becomes a
+//! `plan`, a plan becomes a `report`, and, on request and through `sync::gate` only, a run. [`pass`] is that flow as
+//! code. Modules marked P are pure: data in, data out.
+//!
+//! | module | | what is there |
+//! |---|---|---|
+//! | [`ids`] | P | names and identifiers, parsed once |
+//! | [`authority`] | P | roles, and the one gate that compares them |
+//! | [`settings`] | P | the daemon's own settings (`trueup.toml`) |
+//! | [`declared`] | P | the repo's file → `Declared` |
+//! | [`live`] | P | what runs, and the normal forms in which both sides compare |
+//! | [`drift`] | P | declared × base × live, with causes |
+//! | [`plan`] | P | drift → `Plan`, its order and its digest |
+//! | [`report`] | P | a plan as text, Markdown, JSON |
+//! | [`pass`] | E | the flow: one pass over one environment |
+//! | [`daemon`] | E | when to pass: timers, watches, backoff, shutdown |
+//! | [`git`] | E | mirrors, polling, watching, reading a file at a commit |
+//! | [`provider`] | E | where services run: `docker`, `local` |
+//! | [`deploy`] | E | strategies over a provider's steps |
+//! | [`sync`] | E | the gate, the journalled apply, verification |
+//! | [`secret`] | E | auth references and fingerprints |
+//! | [`store`] | E | SQLite |
+//! | [`http`] | E | the API |
+//! | [`cli`] | E | one file per verb |
+//! | [`audit`] | E | who did what |
+
+pub mod audit;
+pub mod authority;
+pub mod cli;
+pub mod daemon;
+pub mod declared;
+pub mod deploy;
+pub mod drift;
+pub mod git;
+pub mod http;
+pub mod ids;
+pub mod live;
+pub mod pass;
+pub mod plan;
+pub mod provider;
+pub mod report;
+pub mod secret;
+pub mod settings;
+pub mod store;
+pub mod sync;

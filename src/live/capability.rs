@@ -1,0 +1,57 @@
+//! What a provider can see and change, as a value that the comparison and the planner ask.
+
+use serde::{Deserialize, Serialize};
+
+use crate::live::field::FieldPath;
+
+/// Whether a provider can see a field in what runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// It is observed: compared three ways.
+    Observed,
+    /// It shapes what Trueup does and is not visible in what runs: compared declared × base, changed by a record.
+    Policy,
+    /// The provider cannot do it; declaring it blocks the service, for this reason.
+    Unsupported(&'static str),
+}
+
+/// What a change is to a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// The leaf gets the declared value.
+    Set,
+    /// The leaf is no longer declared: an entry goes, a single value returns to its default.
+    Withdraw,
+}
+
+/// What carrying out a leaf's change means for the replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Nothing that runs is touched.
+    Record,
+    /// The replica goes on running.
+    InPlace,
+    /// A new replica takes its place.
+    Replace,
+}
+
+/// A provider's abilities. Plain functions, so that the pure stages can ask without knowing the provider.
+#[derive(Clone, Copy)]
+pub struct Capabilities {
+    /// The provider's word, such as `docker`.
+    pub provider: &'static str,
+    /// Whether it can see a field.
+    pub support: fn(&FieldPath) -> Support,
+    /// What changing an observed field takes.
+    pub effect: fn(&FieldPath, ChangeKind) -> Effect,
+    /// What a withdrawn single value returns to, in words ("no limit"); `None` where the image decides or the entry goes.
+    pub default_of: fn(&FieldPath) -> Option<&'static str>,
+}
+
+impl std::fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Capabilities").field("provider", &self.provider).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,3 @@
+//! The `trueup` binary: arguments in, exit code out.
+
+fn main() {}

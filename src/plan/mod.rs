@@ -1,0 +1,176 @@
+//! Drift + what the provider can do → [`Plan`]: the ordered actions that would make live match declared.
+//!
+//! Pure, and the only place where plans are made: the CLI, the API, reports and the apply all use this value.
+//! A plan is immutable, complete (nothing is left to be decided while it is carried out) and named by its digest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::declared::Position;
+use crate::drift::{BaseLeaf, Cause};
+use crate::ids::{CommitSha, EnvironmentRef, PlanDigest, RunId, ServiceName};
+use crate::live::Observed;
+use crate::live::capability::{ChangeKind, Effect};
+use crate::live::field::FieldPath;
+use crate::live::value::Value;
+
+/// The version of the plan's canonical form; part of every digest.
+pub const PLAN_FORMAT: u32 = 1;
+
+/// What would be done, and what stands in the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_FORMAT`] at the time it was made.
+    pub format: u32,
+    /// Which environment.
+    pub environment: EnvironmentRef,
+    /// The provider's word (`docker`, `local`).
+    pub provider: String,
+    /// The ref that was planned, as asked for.
+    pub reference: String,
+    /// The commit it stood at; `None` where a file was planned without a repository.
+    pub commit: Option<CommitSha>,
+    /// What was asked for.
+    pub options: PlanOptions,
+    /// What would be done, in the order in which it would be.
+    pub actions: Vec<Action>,
+    /// What could not be seen, environment-wide (`service` is `None`) or of one service.
+    pub unknowns: Vec<Unknown>,
+    /// Services that run under Trueup's labels and are no longer declared.
+    pub orphans: Vec<ServiceName>,
+    /// Declared services with nothing to do.
+    pub in_sync: Vec<ServiceName>,
+    /// What the reader should know: the file is missing, a rollback uses current secrets …
+    pub notes: Vec<String>,
+    /// The leaves that each declared service is to have: what an apply reads. Secrets by name.
+    pub desired: BTreeMap<ServiceName, BTreeMap<FieldPath, BaseLeaf>>,
+    /// When it was made; no part of the digest.
+    pub made_at: Timestamp,
+    /// SHA-256 over the canonical form.
+    pub digest: PlanDigest,
+}
+
+/// What was asked of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanOptions {
+    /// Only these services; `None` for all.
+    pub services: Option<BTreeSet<ServiceName>>,
+    /// Whether orphans are deleted.
+    pub prune: bool,
+    /// The run whose release is to come back.
+    pub rollback_to: Option<RunId>,
+}
+
+/// One service's part of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    /// The service.
+    pub service: ServiceName,
+    /// What happens to it.
+    pub kind: ActionKind,
+    /// The leaves that change, in field order.
+    pub changes: Vec<Change>,
+    /// Why it cannot be carried out; empty where it can.
+    pub blocked: Vec<Blocked>,
+    /// What the reader should know before confirming: a gap in service, a value that returns to its default …
+    pub notes: Vec<String>,
+}
+
+/// What happens to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionKind {
+    /// `+`: it does not run yet.
+    Create,
+    /// `~`: changed while it runs.
+    InPlace,
+    /// `-/+`: new replicas take the place of the old.
+    Replace,
+    /// `-`: an orphan goes.
+    Delete,
+    /// `~`: only Trueup's own record of a policy changes.
+    Record,
+}
+
+/// One leaf's change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The leaf.
+    pub field: FieldPath,
+    /// Set or withdrawn.
+    pub kind: ChangeKind,
+    /// What is declared.
+    pub declared: Option<Value>,
+    /// What was last applied.
+    pub base: Option<Value>,
+    /// What runs; `Known(None)` where it is absent. Policy leaves, which cannot be seen, hold base's value.
+    pub live: Observed<Option<Value>>,
+    /// The replicas that differ, by name; empty where all do.
+    pub replicas: Vec<String>,
+    /// Why it differs.
+    pub cause: Cause,
+    /// What changing it takes.
+    pub effect: Effect,
+    /// Where it is declared.
+    pub at: Option<Position>,
+    /// A word on this leaf: "same tag, other digest", "returns to the image's value".
+    pub note: Option<String>,
+}
+
+/// Why an action cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Blocked {
+    /// A leaf that must be known is not.
+    Unknown {
+        /// The leaf; `None` for the whole service.
+        field: Option<FieldPath>,
+        /// Why it is not known.
+        why: String,
+    },
+    /// The provider cannot do what is declared.
+    Unsupported {
+        /// The leaf.
+        field: FieldPath,
+        /// Why not.
+        why: String,
+    },
+    /// A secret has no value.
+    MissingSecret {
+        /// The secret and how to set it.
+        why: String,
+    },
+    /// The service lacks what it needs to run (an image, a command).
+    Incomplete {
+        /// What is missing.
+        why: String,
+    },
+    /// The health check could not be carried out, and nothing is deployed unprobed.
+    CannotProbe {
+        /// Why not, and what the operator can do.
+        why: String,
+    },
+    /// A service that it depends on is blocked.
+    Dependency {
+        /// That service.
+        service: ServiceName,
+    },
+    /// The operator's rules forbid it.
+    NotAllowed {
+        /// Which rule.
+        why: String,
+    },
+}
+
+/// Something that could not be seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unknown {
+    /// The service; `None` for the whole environment.
+    pub service: Option<ServiceName>,
+    /// The leaf; `None` for the whole service.
+    pub field: Option<FieldPath>,
+    /// Why.
+    pub why: String,
+}

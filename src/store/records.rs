@@ -1,0 +1,215 @@
+//! What the store keeps, as the rest of the program reads it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::authority::Role;
+use crate::drift::Cause;
+use crate::ids::{CommitSha, EnvironmentName, EnvironmentRef, PlanDigest, ProjectName, RunId, SecretName, ServiceName};
+use crate::live::field::FieldPath;
+use crate::secret::AuthRef;
+
+/// A project as the operator registered it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// Its name.
+    pub name: ProjectName,
+    /// Where its repository is; never holds credentials.
+    pub url: String,
+    /// The reference to the credentials that reading it takes.
+    pub auth: Option<AuthRef>,
+    /// The tracked branch, or a full ref name; `None` is the remote's HEAD.
+    pub tracked: Option<String>,
+    /// The path of the declaring file within the repository.
+    pub config_path: String,
+    /// Whether reading it is switched off.
+    pub disabled: bool,
+    /// When it was registered.
+    pub created_at: Timestamp,
+}
+
+/// An environment as the operator registered it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Its project and name.
+    pub id: EnvironmentRef,
+    /// The provider's word.
+    pub provider: String,
+    /// The provider's own settings, as TOML-like key and value (see the provider's documentation).
+    pub settings: BTreeMap<String, String>,
+    /// A branch, tag glob or full ref that overrides the project's tracked branch.
+    pub tracked: Option<String>,
+    /// Secrets: the name that the file uses, and the reference behind it.
+    pub secrets: BTreeMap<SecretName, AuthRef>,
+    /// Template values (`{{ .Env.X }}`).
+    pub values: BTreeMap<String, String>,
+    /// Host paths that services may mount: a path allows itself and what is beneath.
+    pub allow_host_paths: Vec<String>,
+    /// Whether commits that are not reachable from the tracked ref may be synced.
+    pub allow_untracked: bool,
+    /// The system user that `local` processes run as.
+    pub run_as: Option<String>,
+    /// When it was registered.
+    pub created_at: Timestamp,
+}
+
+/// A service that the operator registered, for the file's short form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisteredService {
+    /// The environment.
+    pub environment: EnvironmentRef,
+    /// The service's name.
+    pub name: ServiceName,
+    /// Its fields, in the shape that `services.NAME` has in the repo's file.
+    pub spec: serde_json::Value,
+}
+
+/// How the last read of a project's file went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadState {
+    /// Read and valid.
+    Ok,
+    /// The commit has no such file.
+    NoFile,
+    /// The remote could not be asked.
+    FetchFailed,
+    /// The file is not valid.
+    Invalid,
+    /// The operator switched the project off.
+    Disabled,
+}
+
+/// The last read of a project's file for one environment's tracked ref.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadStatus {
+    /// How it went.
+    pub state: ReadState,
+    /// Why, where it did not go well; holds no secret.
+    pub reason: Option<String>,
+    /// The commit that was read last.
+    pub commit: Option<CommitSha>,
+    /// When it was tried last.
+    pub checked_at: Timestamp,
+    /// Since when it fails, where it does.
+    pub stale_since: Option<Timestamp>,
+}
+
+/// A run's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Being carried out, or waiting for the next start to settle it.
+    Running,
+    /// Everything was applied and verified.
+    Succeeded,
+    /// Something failed; what was verified before stays recorded.
+    Failed,
+}
+
+/// Which verb asked for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// `trueup sync`.
+    Sync,
+    /// `trueup rollback`.
+    Rollback,
+}
+
+/// One execution of a sync. The permit under which it runs is this row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its number.
+    pub id: RunId,
+    /// Which environment.
+    pub environment: EnvironmentRef,
+    /// The plan that was confirmed.
+    pub plan: PlanDigest,
+    /// The commit, where there is one.
+    pub commit: Option<CommitSha>,
+    /// Sync or rollback.
+    pub kind: RunKind,
+    /// Who asked.
+    pub actor: String,
+    /// How it stands.
+    pub state: RunState,
+    /// One line on how it ended.
+    pub summary: Option<String>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// One journalled step of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// Its number within the run, from 1.
+    pub seq: u64,
+    /// The service it is about.
+    pub service: Option<ServiceName>,
+    /// What was about to be done, with all that recovery needs.
+    pub intent: serde_json::Value,
+    /// How it went; `None` where that is not known.
+    pub outcome: Option<serde_json::Value>,
+    /// When it was begun.
+    pub begun_at: Timestamp,
+    /// When its outcome was known.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// One line of a run's output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunLine {
+    /// Its number within the run, from 1.
+    pub seq: u64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// The text; holds no secret.
+    pub text: String,
+}
+
+/// A leaf that drifts, as it is kept to answer "since when".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftMark {
+    /// The service.
+    pub service: ServiceName,
+    /// The leaf.
+    pub field: FieldPath,
+    /// The cause.
+    pub cause: Cause,
+    /// Since when it has been seen to drift for this cause.
+    pub since: Timestamp,
+}
+
+/// A bearer token's record; the token itself is not kept, its SHA-256 is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Its name.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+    /// When it was minted.
+    pub created_at: Timestamp,
+}
+
+/// One line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// What ("sync", "secret resolved").
+    pub operation: String,
+    /// On what ("shop/production", "env://TOKEN").
+    pub target: String,
+    /// How it ended ("allowed", "denied: …").
+    pub outcome: String,
+}
+
+/// The project and environment names of a listing.
+pub type EnvironmentKey = (ProjectName, EnvironmentName);

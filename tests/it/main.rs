@@ -1,0 +1,6 @@
+//! The one integration test binary: `world/` holds stateful fakes, then a file per question.
+
+// Tests may unwrap: a panic is how they fail.
+#![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, dead_code)]
+
+mod world;

@@ -1,0 +1,38 @@
+//! Whether a real backend is here. A test whose backend is missing says so and passes over, unless
+//! `TRUEUP_TEST_REQUIRE` (a comma-separated list, or `all`) names it: then its absence fails.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Whether the test may go on. `name` is what `TRUEUP_TEST_REQUIRE` calls the backend.
+pub fn available(name: &str, here: bool) -> bool {
+    if here {
+        return true;
+    }
+    let required = std::env::var("TRUEUP_TEST_REQUIRE").unwrap_or_default();
+    let named = required.split(',').map(str::trim).any(|entry| entry == name || entry == "all");
+    assert!(!named, "TRUEUP_TEST_REQUIRE names `{name}`, and it is not here");
+    println!("passed over: `{name}` is not here (TRUEUP_TEST_REQUIRE={name} makes this a failure)");
+    false
+}
+
+/// Docker Engine on its usual socket.
+pub fn docker() -> bool {
+    available("docker", Path::new("/var/run/docker.sock").exists() && runs("docker", &["version"]))
+}
+
+/// The git command line.
+pub fn git() -> bool {
+    available("git", runs("git", &["--version"]))
+}
+
+/// Whether a command is here and exits 0.
+pub fn runs(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}

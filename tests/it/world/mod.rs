@@ -1,0 +1,3 @@
+//! The world around Trueup: stateful fakes, and the real backends where this machine has them.
+
+pub mod backend;
