@@ -38,6 +38,9 @@ pub struct DeclaredLeaf {
     /// Tag, Version …) substituted, those that the operator decides (`Env.X`) left as written; `(operator)` for a
     /// leaf that the operator registered.
     pub written: String,
+    /// Whether it uses `{{ .Commit }}`, `{{ .ShortCommit }}` or a `{{ .Version }}` that is the commit: it then changes
+    /// with every commit, and the plan says so.
+    pub uses_commit: bool,
     /// Where it is written.
     pub at: Position,
 }

@@ -2,12 +2,18 @@
 //!
 //! Pure. Decides nothing about what to do; that is `plan`.
 
+pub mod compare;
+pub mod seal;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::declared::Position;
 use crate::ids::{CommitSha, RunId, ServiceName};
+use crate::live::Observed;
+use crate::live::capability::ChangeKind;
 use crate::live::field::FieldPath;
 use crate::live::value::Value;
 
@@ -67,4 +73,82 @@ impl Cause {
             Cause::Input => "input",
         }
     }
+}
+
+/// Declared leaves whose value could not be completed, and why: an image that does not resolve, a secret without a
+/// value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// By service and leaf.
+    pub services: BTreeMap<ServiceName, BTreeMap<FieldPath, String>>,
+}
+
+impl Gaps {
+    /// Notes a gap.
+    pub fn add(&mut self, service: &ServiceName, field: &FieldPath, why: String) {
+        self.services.entry(service.clone()).or_default().insert(field.clone(), why);
+    }
+}
+
+/// What differs in one environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drift {
+    /// Every declared service, also those in which nothing differs.
+    pub services: BTreeMap<ServiceName, ServiceDrift>,
+    /// Why live could not be seen at all, where it could not; `services` is empty then.
+    pub unseen: Option<String>,
+    /// Services that run and are not declared.
+    pub orphans: Vec<ServiceName>,
+}
+
+/// What differs in one declared service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceDrift {
+    /// Whether it runs at all.
+    pub presence: Presence,
+    /// The leaves that differ, in field order.
+    pub leaves: Vec<LeafDrift>,
+    /// The leaves that could not be compared, and why.
+    pub unknown: Vec<(FieldPath, String)>,
+    /// Whether base is not what is declared, so that it is worth recording once live matches.
+    pub stale_base: bool,
+}
+
+/// Whether a declared service has any replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It has.
+    Present,
+    /// It has none.
+    Absent,
+}
+
+/// One leaf that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafDrift {
+    /// The leaf.
+    pub field: FieldPath,
+    /// Set, or withdrawn from the file.
+    pub kind: ChangeKind,
+    /// What is declared.
+    pub declared: Option<Value>,
+    /// What was last applied.
+    pub base: Option<Value>,
+    /// What runs (for a policy leaf: base).
+    pub live: Observed<Option<Value>>,
+    /// The replicas that differ, where not all do alike.
+    pub replicas: Vec<ReplicaLive>,
+    /// Why it differs.
+    pub cause: Cause,
+    /// Where it is declared.
+    pub at: Option<Position>,
+}
+
+/// What one replica has for a leaf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaLive {
+    /// The replica's name.
+    pub name: String,
+    /// What it has; `None` where the leaf is absent.
+    pub live: Option<Value>,
 }

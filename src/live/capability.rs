@@ -46,6 +46,8 @@ pub struct Capabilities {
     pub support: fn(&FieldPath) -> Support,
     /// What changing an observed field takes.
     pub effect: fn(&FieldPath, ChangeKind) -> Effect,
+    /// Fields without which a service cannot be created.
+    pub required: &'static [FieldPath],
     /// What a withdrawn single value returns to, in words ("no limit"); `None` where the image decides or the entry goes.
     pub default_of: fn(&FieldPath) -> Option<&'static str>,
 }

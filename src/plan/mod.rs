@@ -3,13 +3,17 @@
 //! Pure, and the only place where plans are made: the CLI, the API, reports and the apply all use this value.
 //! A plan is immutable, complete (nothing is left to be decided while it is carried out) and named by its digest.
 
+pub mod build;
+pub mod digest;
+pub mod order;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Position;
-use crate::drift::{BaseLeaf, Cause};
+use crate::drift::{BaseLeaf, Cause, ReplicaLive};
 use crate::ids::{CommitSha, EnvironmentRef, PlanDigest, RunId, ServiceName};
 use crate::live::Observed;
 use crate::live::capability::{ChangeKind, Effect};
@@ -50,6 +54,32 @@ pub struct Plan {
     pub made_at: Timestamp,
     /// SHA-256 over the canonical form.
     pub digest: PlanDigest,
+}
+
+impl Plan {
+    /// Whether carrying it out would change nothing, not even Trueup's own record.
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty()
+    }
+
+    /// What the command line exits with: 2 where something differs, 1 where that could not be told, else 0.
+    pub fn exit_code(&self) -> u8 {
+        match (self.actions.is_empty() && self.orphans.is_empty(), self.unknowns.is_empty()) {
+            (false, _) => 2,
+            (true, false) => 1,
+            (true, true) => 0,
+        }
+    }
+
+    /// The actions that nothing stands in the way of.
+    pub fn feasible(&self) -> impl Iterator<Item = &Action> {
+        self.actions.iter().filter(|action| action.blocked.is_empty())
+    }
+
+    /// The part of the plan that is about one service.
+    pub fn action(&self, service: &ServiceName) -> Option<&Action> {
+        self.actions.iter().find(|action| action.service == *service)
+    }
 }
 
 /// What was asked of a plan.
@@ -107,8 +137,8 @@ pub struct Change {
     pub base: Option<Value>,
     /// What runs; `Known(None)` where it is absent. Policy leaves, which cannot be seen, hold base's value.
     pub live: Observed<Option<Value>>,
-    /// The replicas that differ, by name; empty where all do.
-    pub replicas: Vec<String>,
+    /// The replicas that differ, where not all do or not all in the same way; empty otherwise. `live` is the first's.
+    pub replicas: Vec<ReplicaLive>,
     /// Why it differs.
     pub cause: Cause,
     /// What changing it takes.
