@@ -2,6 +2,11 @@
 //!
 //! Pure. Must not know what runs, what was applied, or where anything is deployed.
 
+pub mod file;
+pub mod schema;
+pub mod snippet;
+pub mod source;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
