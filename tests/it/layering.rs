@@ -1,0 +1,285 @@
+//! Does the house keep its shape? Pure files stay pure, arrows point one way, engines stay behind their doors, and no
+//! path leads to a change but through the gate.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Which modules of the crate each module may use. What is not listed is refused, so a new module or a new arrow is
+/// decided here and nowhere else.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("ids", &[]),
+    ("authority", &[]),
+    ("live", &["ids"]),
+    ("declared", &["ids", "live"]),
+    ("drift", &["ids", "live", "declared"]),
+    ("plan", &["ids", "live", "declared", "drift"]),
+    ("report", &["ids", "live", "declared", "drift", "plan"]),
+    ("settings", &["ids", "authority", "live", "declared", "secret"]),
+    ("secret", &["ids", "live", "settings"]),
+    ("audit", &["ids", "authority", "secret", "store"]),
+    ("store", &["ids", "authority", "live", "declared", "drift", "plan", "secret"]),
+    ("git", &["ids", "declared", "live", "secret", "settings"]),
+    ("provider", &["ids", "declared", "live", "secret", "settings", "git", "sync::gate"]),
+    ("deploy", &["ids", "live", "drift", "plan", "provider", "sync::gate"]),
+    (
+        "sync",
+        &["ids", "authority", "audit", "live", "declared", "drift", "plan", "provider", "deploy", "secret", "store", "settings"],
+    ),
+    (
+        "pass",
+        &["ids", "authority", "audit", "live", "declared", "drift", "plan", "git", "provider", "secret", "store", "settings"],
+    ),
+    (
+        "http",
+        &[
+            "ids", "authority", "audit", "live", "declared", "drift", "plan", "report", "git", "provider", "secret",
+            "store", "settings", "sync", "pass", "daemon",
+        ],
+    ),
+    (
+        "daemon",
+        &[
+            "ids", "authority", "audit", "live", "declared", "drift", "plan", "report", "git", "provider", "deploy",
+            "secret", "store", "settings", "sync", "pass", "http",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "ids", "authority", "live", "declared", "drift", "plan", "report", "git", "provider", "secret", "store",
+            "settings", "pass", "daemon", "http",
+        ],
+    ),
+];
+
+/// The modules that only turn data into data.
+const PURE: &[&str] = &["ids", "authority", "settings", "declared", "live", "drift", "plan", "report"];
+
+/// What no pure module may hold: waiting, clocks, chance, the environment, files, sockets, processes, engines.
+const IMPURE: &[&str] = &[
+    "async ", ".await", "::now(", "SystemTime", "Instant", "rand::", "SystemRandom", "std::env", "env!(", "std::fs", "std::io",
+    "std::process", "std::thread", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "ToSocketAddrs", "tokio", "reqwest",
+    "rusqlite", "bollard", "gix", "hyper", "axum", "notify::", "tempfile", "println!", "tracing::", "static mut", "OnceLock",
+    "RefCell", "Mutex", "Atomic",
+];
+
+/// Crates that stay behind one door, and where it is.
+const DOORS: &[(&str, &[&str])] = &[
+    ("bollard", &["provider/docker"]),
+    ("gix", &["git"]),
+    ("rusqlite", &["store"]),
+    ("axum", &["http", "daemon"]),
+    ("utoipa_axum", &["http"]),
+    ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("oci_client", &["provider"]),
+    ("notify", &["git"]),
+    ("reqwest", &["cli", "git", "provider"]),
+    ("serde_saphyr", &["declared", "cli"]),
+    ("annotate_snippets", &["declared"]),
+    ("anyhow", &["cli", "daemon"]),
+];
+
+struct Source {
+    /// Below `src/`, such as `live/value.rs`.
+    path: String,
+    /// The top module, such as `live`.
+    module: String,
+    /// The lines that are neither comments nor tests, with their numbers.
+    lines: Vec<(usize, String)>,
+    /// How many lines the file has.
+    length: usize,
+}
+
+impl Source {
+    fn is_in(&self, place: &str) -> bool {
+        self.path.strip_prefix(place).is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
+    }
+
+    fn hits<'a>(&'a self, token: &'a str) -> impl Iterator<Item = String> + 'a {
+        self.lines
+            .iter()
+            .filter(move |(_, line)| contains_word(line, token))
+            .map(move |(number, line)| format!("src/{}:{number}: `{token}` in: {}", self.path, line.trim()))
+    }
+}
+
+/// Whether `line` holds `token` not as the end of a longer word.
+fn contains_word(line: &str, token: &str) -> bool {
+    line.match_indices(token).any(|(at, _)| {
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        !token.starts_with(word) || !line[..at].ends_with(word)
+    })
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    files.sort();
+    let mut sources = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let module = path.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        if matches!(module.as_str(), "lib" | "main") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        sources.push(Source { path, module, lines: code_of(&text), length: text.lines().count() });
+    }
+    assert!(sources.len() > 20, "the sources were not found");
+    sources
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The lines that run in production: no comments, no test modules (which end a file, by convention).
+fn code_of(text: &str) -> Vec<(usize, String)> {
+    let mut code = Vec::new();
+    let mut lines = text.lines().enumerate().peekable();
+    while let Some((index, line)) = lines.next() {
+        if line.trim() == "#[cfg(test)]" {
+            if lines.peek().is_some_and(|(_, next)| next.starts_with("mod ") && next.ends_with('{')) {
+                break;
+            }
+            lines.next();
+            continue;
+        }
+        let bare = match line.find("// ") {
+            Some(at) if line[..at].trim().is_empty() || line[..at].ends_with(' ') => &line[..at],
+            _ => line,
+        };
+        if !bare.trim().is_empty() && !bare.trim().starts_with("//") {
+            code.push((index + 1, bare.to_owned()));
+        }
+    }
+    code
+}
+
+fn expect_none(question: &str, findings: Vec<String>) {
+    assert!(findings.is_empty(), "{question}\n{}", findings.join("\n"));
+}
+
+#[test]
+fn pure_files_hold_no_effects() {
+    let mut findings = Vec::new();
+    for source in sources().iter().filter(|source| PURE.contains(&source.module.as_str())) {
+        for token in IMPURE {
+            findings.extend(source.hits(token));
+        }
+    }
+    expect_none("pure modules turn data into data, and nothing else:", findings);
+}
+
+#[test]
+fn arrows_point_downwards_only() {
+    let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    let mut findings = Vec::new();
+    for source in sources() {
+        let Some(may_use) = allowed.get(source.module.as_str()) else {
+            findings.push(format!("src/{}: the module `{}` has no row in ARROWS", source.path, source.module));
+            continue;
+        };
+        for (number, line) in &source.lines {
+            for (at, _) in line.match_indices("crate::") {
+                let used = &line[at + "crate::".len()..];
+                let within = |name: &&str| {
+                    used.strip_prefix(*name).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+                };
+                let own = within(&source.module.as_str());
+                if !own && !may_use.iter().any(|name| within(name)) {
+                    findings.push(format!("src/{}:{number}: {} must not use: {}", source.path, source.module, line.trim()));
+                }
+            }
+        }
+    }
+    expect_none("an arrow points the wrong way (or is new, and belongs into ARROWS if it is right):", findings);
+}
+
+#[test]
+fn declared_knows_the_normal_forms_and_not_what_runs() {
+    let mut findings = Vec::new();
+    for source in sources().iter().filter(|source| source.module == "declared") {
+        for token in ["LiveReplica", "LiveService", "LiveLeaf", "Observed", "live::Live"] {
+            findings.extend(source.hits(token));
+        }
+    }
+    expect_none("what is declared must not depend on what runs:", findings);
+}
+
+#[test]
+fn engines_stay_behind_their_doors() {
+    let mut findings = Vec::new();
+    for source in sources() {
+        for (engine, doors) in DOORS {
+            if !doors.iter().any(|door| source.is_in(door)) {
+                findings.extend(source.hits(&format!("{engine}::")));
+            }
+        }
+    }
+    expect_none("an engine's types are outside their door:", findings);
+}
+
+#[test]
+fn only_the_gate_makes_permits() {
+    let mut findings = Vec::new();
+    for source in sources() {
+        if !source.is_in("sync/gate") {
+            findings.extend(source.hits("SyncPermit {"));
+        }
+        if !["sync", "deploy", "provider"].iter().any(|place| source.is_in(place)) {
+            findings.extend(source.hits("SyncPermit"));
+        }
+    }
+    expect_none("a permit is made by the gate, and seen by those who carry it out:", findings);
+}
+
+/// Law 1: no path leads from an event, a timer or a read to a change. What could start one (`admit`, `resume`, a
+/// provider's changing steps) is named only where an explicit request is carried out or an interrupted one is settled.
+#[test]
+fn nothing_but_a_request_reaches_the_gate() {
+    let mut findings = Vec::new();
+    for source in sources() {
+        let carries_out = ["sync", "deploy", "provider"].iter().any(|place| source.is_in(place));
+        let asks = source.is_in("http") && (source.path.contains("sync") || source.path.contains("rollback"));
+        let settles = source.is_in("daemon");
+        if !carries_out && !asks {
+            findings.extend(source.hits("admit("));
+            findings.extend(source.hits("gate::admit"));
+        }
+        if !carries_out && !settles {
+            findings.extend(source.hits("resume("));
+            findings.extend(source.hits("gate::resume"));
+        }
+        if !carries_out {
+            for step in [".prepare(", ".update(", ".remove(permit", ".start(permit", ".stop(permit"] {
+                findings.extend(source.hits(step).filter(|hit| hit.contains("permit")));
+            }
+        }
+    }
+    expect_none("a change begins with a request, through the gate:", findings);
+}
+
+#[test]
+fn files_are_named_for_what_is_in_them_and_end_somewhere() {
+    let mut findings = Vec::new();
+    for source in sources() {
+        let vague = ["utils", "util", "helpers", "helper", "manager", "common", "misc"];
+        if source.path.trim_end_matches(".rs").split('/').any(|part| vague.contains(&part)) {
+            findings.push(format!("src/{}: a file's name answers \"where is X?\"", source.path));
+        }
+        if source.length > 500 {
+            findings.push(format!("src/{}: {} lines; 500 is the end", source.path, source.length));
+        }
+    }
+    expect_none("the house's measures:", findings);
+}
