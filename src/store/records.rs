@@ -1,6 +1,6 @@
 //! What the store keeps, as the rest of the program reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -209,6 +209,26 @@ pub struct AuditEntry {
     pub target: String,
     /// How it ended ("allowed", "denied: …").
     pub outcome: String,
+}
+
+/// A line of the audit log as it is kept: what is done over and over is folded into one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditLine {
+    /// What was audited, and when first.
+    pub entry: AuditEntry,
+    /// When last.
+    pub last_at: Timestamp,
+    /// How often.
+    pub times: u64,
+}
+
+/// A run that left something to which the environment can be rolled back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The run.
+    pub run: Run,
+    /// The services that it released, without those that it left as they were.
+    pub services: BTreeSet<ServiceName>,
 }
 
 /// The project and environment names of a listing.

@@ -4,4 +4,5 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, dead_code)]
 
 mod layering;
+mod store;
 mod world;

@@ -1,0 +1,150 @@
+//! Projects.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::columns::{nanos, optional_text, text, time};
+use super::error::is_constraint;
+use super::records::Project;
+use super::{Store, StoreError};
+use crate::ids::ProjectName;
+
+const COLUMNS: &str = "name, url, auth, tracked, config_path, disabled, created_at";
+
+fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
+    Ok(Project {
+        name: text(row, 0)?,
+        url: row.get(1)?,
+        auth: optional_text(row, 2)?,
+        tracked: row.get(3)?,
+        config_path: row.get(4)?,
+        disabled: row.get(5)?,
+        created_at: time(row, 6)?,
+    })
+}
+
+impl Store {
+    /// Registers a project.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the name is taken.
+    pub async fn add_project(&self, project: Project) -> Result<(), StoreError> {
+        let at = nanos(project.created_at)?;
+        self.transact(move |c| {
+            c.execute(
+                "INSERT INTO projects (name, url, auth, tracked, config_path, disabled, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    project.name.as_str(),
+                    project.url,
+                    project.auth.map(|auth| auth.to_string()),
+                    project.tracked,
+                    project.config_path,
+                    project.disabled,
+                    at
+                ],
+            )
+            .map_err(|error| match is_constraint(&error) {
+                true => StoreError::Conflict(format!("project {} exists already", project.name)),
+                false => error.into(),
+            })?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// One project.
+    ///
+    /// # Errors
+    /// A database that refuses.
+    pub async fn project(&self, name: &ProjectName) -> Result<Option<Project>, StoreError> {
+        let name = name.clone();
+        self.query(move |c| {
+            let sql = format!("SELECT {COLUMNS} FROM projects WHERE name = ?1");
+            Ok(c.prepare_cached(&sql)?.query_row([name.as_str()], project).optional()?)
+        })
+        .await
+    }
+
+    /// Every project, by name.
+    ///
+    /// # Errors
+    /// A database that refuses.
+    pub async fn projects(&self) -> Result<Vec<Project>, StoreError> {
+        self.query(|c| {
+            let mut statement = c.prepare_cached(&format!("SELECT {COLUMNS} FROM projects ORDER BY name"))?;
+            Ok(statement.query_map([], project)?.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Replaces what is registered of a project; its name and the time of its registration stay.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is none of that name.
+    pub async fn update_project(&self, project: Project) -> Result<(), StoreError> {
+        self.transact(move |c| {
+            let changed = c.execute(
+                "UPDATE projects SET url = ?2, auth = ?3, tracked = ?4, config_path = ?5, disabled = ?6 WHERE name = ?1",
+                params![
+                    project.name.as_str(),
+                    project.url,
+                    project.auth.map(|auth| auth.to_string()),
+                    project.tracked,
+                    project.config_path,
+                    project.disabled
+                ],
+            )?;
+            found(changed, &project.name)
+        })
+        .await
+    }
+
+    /// Forgets a project. With `force` its environments go too, and with them their bases, plans and runs; what runs
+    /// goes on running.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where it has environments and `force` is not given, or where a run of one is unfinished;
+    /// [`StoreError::NotFound`] where there is none of that name.
+    pub async fn remove_project(&self, name: &ProjectName, force: bool) -> Result<(), StoreError> {
+        let name = name.clone();
+        self.transact(move |c| {
+            if !force {
+                let environments: i64 =
+                    c.query_row("SELECT count(*) FROM environments WHERE project = ?1", [name.as_str()], |row| {
+                        row.get(0)
+                    })?;
+                if environments > 0 {
+                    return Err(StoreError::Conflict(format!(
+                        "project {name} still has {environments} environment(s); remove them first, or force it"
+                    )));
+                }
+            }
+            refuse_while_running(c, &name, None)?;
+            found(c.execute("DELETE FROM projects WHERE name = ?1", [name.as_str()])?, &name)
+        })
+        .await
+    }
+}
+
+fn found(changed: usize, name: &ProjectName) -> Result<(), StoreError> {
+    if changed == 0 { Err(StoreError::NotFound(format!("project {name}"))) } else { Ok(()) }
+}
+
+/// Removing what an unfinished run works on would take its permit and its journal away from under it.
+pub(super) fn refuse_while_running(
+    c: &Connection,
+    project: &ProjectName,
+    environment: Option<&str>,
+) -> Result<(), StoreError> {
+    let running: Option<i64> = c
+        .query_row(
+            "SELECT id FROM runs WHERE state = 'running' AND project = ?1 AND (?2 IS NULL OR environment = ?2)",
+            params![project.as_str(), environment],
+            |row| row.get(0),
+        )
+        .optional()?;
+    match running {
+        Some(run) => Err(StoreError::Conflict(format!("run {run} is being carried out; wait until it ends"))),
+        None => Ok(()),
+    }
+}
