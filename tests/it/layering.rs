@@ -23,31 +23,99 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("deploy", &["ids", "live", "drift", "plan", "provider", "sync::gate"]),
     (
         "sync",
-        &["ids", "authority", "audit", "live", "declared", "drift", "plan", "provider", "deploy", "secret", "store", "settings"],
+        &[
+            "ids",
+            "authority",
+            "audit",
+            "live",
+            "declared",
+            "drift",
+            "plan",
+            "provider",
+            "deploy",
+            "secret",
+            "store",
+            "settings",
+        ],
     ),
     (
         "pass",
-        &["ids", "authority", "audit", "live", "declared", "drift", "plan", "git", "provider", "secret", "store", "settings"],
+        &[
+            "ids",
+            "authority",
+            "audit",
+            "live",
+            "declared",
+            "drift",
+            "plan",
+            "git",
+            "provider",
+            "secret",
+            "store",
+            "settings",
+        ],
     ),
     (
         "http",
         &[
-            "ids", "authority", "audit", "live", "declared", "drift", "plan", "report", "git", "provider", "secret",
-            "store", "settings", "sync", "pass", "daemon",
+            "ids",
+            "authority",
+            "audit",
+            "live",
+            "declared",
+            "drift",
+            "plan",
+            "report",
+            "git",
+            "provider",
+            "secret",
+            "store",
+            "settings",
+            "sync",
+            "pass",
+            "daemon",
         ],
     ),
     (
         "daemon",
         &[
-            "ids", "authority", "audit", "live", "declared", "drift", "plan", "report", "git", "provider", "deploy",
-            "secret", "store", "settings", "sync", "pass", "http",
+            "ids",
+            "authority",
+            "audit",
+            "live",
+            "declared",
+            "drift",
+            "plan",
+            "report",
+            "git",
+            "provider",
+            "deploy",
+            "secret",
+            "store",
+            "settings",
+            "sync",
+            "pass",
+            "http",
         ],
     ),
     (
         "cli",
         &[
-            "ids", "authority", "live", "declared", "drift", "plan", "report", "git", "provider", "secret", "store",
-            "settings", "pass", "daemon", "http",
+            "ids",
+            "authority",
+            "live",
+            "declared",
+            "drift",
+            "plan",
+            "report",
+            "git",
+            "provider",
+            "secret",
+            "store",
+            "settings",
+            "pass",
+            "daemon",
+            "http",
         ],
     ),
 ];
@@ -57,10 +125,40 @@ const PURE: &[&str] = &["ids", "authority", "settings", "declared", "live", "dri
 
 /// What no pure module may hold: waiting, clocks, chance, the environment, files, sockets, processes, engines.
 const IMPURE: &[&str] = &[
-    "async ", ".await", "::now(", "SystemTime", "Instant", "rand::", "SystemRandom", "std::env", "env!(", "std::fs", "std::io",
-    "std::process", "std::thread", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "ToSocketAddrs", "tokio", "reqwest",
-    "rusqlite", "bollard", "gix", "hyper", "axum", "notify::", "tempfile", "println!", "tracing::", "static mut", "OnceLock",
-    "RefCell", "Mutex", "Atomic",
+    "async ",
+    ".await",
+    "::now(",
+    "SystemTime",
+    "Instant",
+    "rand::",
+    "SystemRandom",
+    "std::env",
+    "env!(",
+    "std::fs",
+    "std::io",
+    "std::process",
+    "std::thread",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "ToSocketAddrs",
+    "tokio",
+    "reqwest",
+    "rusqlite",
+    "bollard",
+    "gix",
+    "hyper",
+    "axum",
+    "notify::",
+    "tempfile",
+    "println!",
+    "tracing::",
+    "static mut",
+    "OnceLock",
+    "RefCell",
+    "Mutex",
+    "Atomic",
 ];
 
 /// Crates that stay behind one door, and where it is.
@@ -193,11 +291,17 @@ fn arrows_point_downwards_only() {
             for (at, _) in line.match_indices("crate::") {
                 let used = &line[at + "crate::".len()..];
                 let within = |name: &&str| {
-                    used.strip_prefix(*name).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+                    used.strip_prefix(*name)
+                        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
                 };
                 let own = within(&source.module.as_str());
                 if !own && !may_use.iter().any(|name| within(name)) {
-                    findings.push(format!("src/{}:{number}: {} must not use: {}", source.path, source.module, line.trim()));
+                    findings.push(format!(
+                        "src/{}:{number}: {} must not use: {}",
+                        source.path,
+                        source.module,
+                        line.trim()
+                    ));
                 }
             }
         }

@@ -1,0 +1,203 @@
+//! One Docker Engine: its address, the negotiated client, and the limit and the error that every call gets.
+//!
+//! Environments on the same Engine share it: one set of connections, one image cache, one event stream.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::ErrorKind;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::events::EventHub;
+use super::image::ImageCache;
+use super::settings::Address;
+use super::transport;
+
+/// How long the Engine may take over a read.
+pub(super) const READ: Duration = Duration::from_secs(20);
+/// How long the Engine may take over a change, a stop's grace period aside.
+pub(super) const CHANGE: Duration = Duration::from_secs(120);
+
+/// Why the Engine did not do what it was asked. Messages hold no secret that Trueup sent.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum EngineError {
+    /// No answer: whether it was done is not known.
+    #[error("{0}")]
+    Unreachable(String),
+    /// There is no such object.
+    #[error("{0}")]
+    Missing(String),
+    /// The Engine answered, and the answer is no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The Engines that this process speaks to, each once. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Engines {
+    known: Arc<Mutex<BTreeMap<Address, Weak<Engine>>>>,
+}
+
+impl Engines {
+    pub(super) fn at(&self, address: &Address) -> Arc<Engine> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = known.get(address).and_then(Weak::upgrade) {
+            return engine;
+        }
+        let engine = Arc::new(Engine::new(address.clone()));
+        known.retain(|_, engine| engine.strong_count() > 0);
+        known.insert(address.clone(), Arc::downgrade(&engine));
+        engine
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) address: Address,
+    negotiated: AsyncMutex<Option<Docker>>,
+    pub(super) images: ImageCache,
+    pub(super) events: EventHub,
+}
+
+impl Engine {
+    fn new(address: Address) -> Self {
+        Engine {
+            address,
+            negotiated: AsyncMutex::new(None),
+            images: ImageCache::default(),
+            events: EventHub::default(),
+        }
+    }
+
+    /// The client, its API version negotiated on first use.
+    pub(super) async fn client(&self) -> Result<Docker, EngineError> {
+        let mut negotiated = self.negotiated.lock().await;
+        if let Some(docker) = &*negotiated {
+            return Ok(docker.clone());
+        }
+        let fresh = transport::client(&self.address).map_err(|e| self.explain(e))?;
+        let docker = match tokio::time::timeout(READ, fresh.negotiate_version()).await {
+            Ok(answer) => answer.map_err(|e| self.explain(e))?,
+            Err(_) => return Err(self.late(READ)),
+        };
+        *negotiated = Some(docker.clone());
+        Ok(docker)
+    }
+
+    /// Asks the Engine one thing within `limit`.
+    pub(super) async fn call<T, F, Fut>(&self, limit: Duration, ask: F) -> Result<T, EngineError>
+    where
+        F: FnOnce(Docker) -> Fut,
+        Fut: Future<Output = Result<T, Error>>,
+    {
+        let docker = self.client().await?;
+        match tokio::time::timeout(limit, ask(docker)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                // An Engine that was exchanged for another version refuses the old number: negotiate again next time.
+                if matches!(&error, Error::DockerResponseServerError { status_code: 400, message }
+                    if message.contains("client version"))
+                {
+                    *self.negotiated.lock().await = None;
+                }
+                Err(self.explain(error))
+            }
+            Err(_) => Err(self.late(limit)),
+        }
+    }
+
+    pub(super) fn late(&self, limit: Duration) -> EngineError {
+        EngineError::Unreachable(format!(
+            "the Docker Engine at {} did not answer within {} s",
+            self.address,
+            limit.as_secs()
+        ))
+    }
+
+    /// What an error of the client library means, and what to do about it.
+    pub(super) fn explain(&self, error: Error) -> EngineError {
+        match error {
+            Error::DockerResponseServerError { status_code: 404, message } => EngineError::Missing(bounded(&message)),
+            Error::DockerResponseServerError { message, .. } => EngineError::Refused(bounded(&message)),
+            Error::DockerStreamError { error } => EngineError::Refused(bounded(&error)),
+            Error::RequestTimeoutError => self.late(READ),
+            Error::CertPathError { path } => EngineError::Refused(format!(
+                "the TLS file {} cannot be read; check tls_ca, tls_cert and tls_key",
+                path.display()
+            )),
+            Error::CertParseError { path } | Error::CertMultipleKeys { path, .. } => EngineError::Refused(format!(
+                "the TLS file {} is not the PEM certificate or key that was expected",
+                path.display()
+            )),
+            Error::JsonDataError { message, .. } => EngineError::Unreachable(format!(
+                "the answer of the Docker Engine at {} is not understood: {}",
+                self.address,
+                bounded(&message)
+            )),
+            other => EngineError::Unreachable(self.unreachable(&other)),
+        }
+    }
+
+    fn unreachable(&self, error: &Error) -> String {
+        let here = &self.address;
+        let chain = chain(error);
+        let kind = io_kind(error);
+        match (kind, here) {
+            (Some(ErrorKind::PermissionDenied), Address::Unix(path)) => format!(
+                "permission denied on {}; add the user that Trueup runs as to the group `docker` and start Trueup again",
+                path.display()
+            ),
+            (Some(ErrorKind::NotFound), Address::Unix(path)) => format!(
+                "no Docker Engine listens at {}: the socket does not exist; start it (systemctl start docker) or set `host`",
+                path.display()
+            ),
+            (Some(ErrorKind::NotFound), Address::Ssh { program, .. }) => {
+                format!("the program `{program}` is not installed; it carries the connection to {here}")
+            }
+            (Some(ErrorKind::ConnectionRefused), _) => {
+                format!("nothing listens at {here}; start the Docker Engine (systemctl start docker) or set `host`")
+            }
+            (_, Address::Ssh { .. }) => format!(
+                "the Docker Engine behind {here} cannot be reached ({chain}); `ssh` must log in without asking, and \
+                 `docker system dial-stdio` must work there"
+            ),
+            _ => format!("the Docker Engine at {here} cannot be reached: {chain}"),
+        }
+    }
+}
+
+/// Engine messages are foreign bytes: one line, at most 600 characters.
+pub(super) fn bounded(message: &str) -> String {
+    let line: String = message.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(600).collect();
+    if line.is_empty() { "(no message)".to_owned() } else { line }
+}
+
+fn io_kind(error: &Error) -> Option<ErrorKind> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = source {
+        if let Some(io) = current.downcast_ref::<std::io::Error>() {
+            return Some(io.kind());
+        }
+        source = current.source();
+    }
+    None
+}
+
+/// The error and its sources, those that repeat what was said already left out.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(current) = source {
+        let more = current.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = current.source();
+    }
+    bounded(&text)
+}

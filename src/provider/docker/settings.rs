@@ -1,0 +1,296 @@
+//! What an operator may set on a `docker` environment, parsed once. Pure: reads no file and resolves no secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::live::image::{DEFAULT_REGISTRY, ImageRef};
+use crate::secret::AuthRef;
+
+/// Why the settings of a `docker` environment are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DockerSettingsError {
+    /// No such setting.
+    #[error("`{key}` is not a setting of the docker provider{}; there are {}", did_you_mean(.suggestion), KEYS.join(", "))]
+    UnknownKey {
+        /// What was written.
+        key: String,
+        /// The setting that looks most like it.
+        suggestion: Option<String>,
+    },
+    /// The setting exists, its value does not do.
+    #[error("the docker setting `{key}`: {why}")]
+    Invalid {
+        /// The setting.
+        key: String,
+        /// What was expected. Never repeats the value of a password.
+        why: String,
+    },
+}
+
+fn did_you_mean(suggestion: &Option<String>) -> String {
+    suggestion.as_ref().map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+/// Every setting, as documentation and errors name them.
+pub const KEYS: [&str; 10] = [
+    "host",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
+    "ssh",
+    "probe_image",
+    "network",
+    "insecure_registries",
+    "registry.HOST.username",
+    "registry.HOST.password",
+];
+
+/// The Engine's usual socket.
+pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// Where the Engine listens, and how it is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Address {
+    /// A Unix socket of this machine.
+    Unix(PathBuf),
+    /// `host:port` over TCP, with or without TLS.
+    Tcp { authority: String, tls: Option<TlsFiles> },
+    /// `docker system dial-stdio` on another machine, through the ssh program.
+    Ssh { program: String, destination: String, port: Option<u16> },
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Address::Unix(path) => write!(f, "unix://{}", path.display()),
+            Address::Tcp { authority, .. } => write!(f, "tcp://{authority}"),
+            Address::Ssh { destination, port: None, .. } => write!(f, "ssh://{destination}"),
+            Address::Ssh { destination, port: Some(port), .. } => write!(f, "ssh://{destination}:{port}"),
+        }
+    }
+}
+
+/// The files of a TLS connection.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TlsFiles {
+    pub(super) ca: PathBuf,
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+/// Who Trueup is at one registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RegistryLogin {
+    pub(super) username: String,
+    pub(super) password: AuthRef,
+}
+
+/// The settings of one environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DockerSettings {
+    pub(super) address: Address,
+    pub(super) probe_image: Option<ImageRef>,
+    pub(super) network: Option<String>,
+    pub(super) insecure_registries: BTreeSet<String>,
+    pub(super) logins: BTreeMap<String, RegistryLogin>,
+}
+
+impl DockerSettings {
+    pub(super) fn parse(settings: &BTreeMap<String, String>) -> Result<Self, DockerSettingsError> {
+        let mut usernames = BTreeMap::new();
+        let mut passwords = BTreeMap::new();
+        for (key, value) in settings {
+            if let Some((host, field)) = key.strip_prefix("registry.").and_then(|rest| rest.rsplit_once('.')) {
+                match field {
+                    "username" => {
+                        usernames.insert(registry_host(key, host)?, value.clone());
+                        continue;
+                    }
+                    "password" => {
+                        let reference = value.parse::<AuthRef>().map_err(|e| invalid(key, e.to_string()))?;
+                        passwords.insert(registry_host(key, host)?, reference);
+                        continue;
+                    }
+                    _ => {}
+                }
+            }
+            if !KEYS[..8].contains(&key.as_str()) {
+                return Err(unknown(key));
+            }
+        }
+        let text = |key: &str| settings.get(key).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let network = match text("network") {
+            Some(name) if !valid_engine_name(name) => {
+                return Err(invalid("network", "expected letters, digits, `_`, `.` and `-`"));
+            }
+            name => name.map(str::to_owned),
+        };
+        let probe_image = match text("probe_image") {
+            Some(image) => Some(image.parse::<ImageRef>().map_err(|e| invalid("probe_image", e.to_string()))?),
+            None => None,
+        };
+        let mut insecure_registries = BTreeSet::new();
+        for host in text("insecure_registries").unwrap_or_default().split(',').map(str::trim) {
+            if !host.is_empty() {
+                insecure_registries.insert(registry_host("insecure_registries", host)?);
+            }
+        }
+        Ok(DockerSettings {
+            address: address(settings)?,
+            probe_image,
+            network,
+            insecure_registries,
+            logins: logins(usernames, passwords)?,
+        })
+    }
+}
+
+fn logins(
+    usernames: BTreeMap<String, String>,
+    mut passwords: BTreeMap<String, AuthRef>,
+) -> Result<BTreeMap<String, RegistryLogin>, DockerSettingsError> {
+    let mut logins = BTreeMap::new();
+    for (host, username) in usernames {
+        let Some(password) = passwords.remove(&host) else {
+            return Err(invalid(&format!("registry.{host}.username"), format!("set registry.{host}.password too")));
+        };
+        logins.insert(host, RegistryLogin { username, password });
+    }
+    match passwords.into_keys().next() {
+        Some(host) => Err(invalid(&format!("registry.{host}.password"), format!("set registry.{host}.username too"))),
+        None => Ok(logins),
+    }
+}
+
+fn address(settings: &BTreeMap<String, String>) -> Result<Address, DockerSettingsError> {
+    let host = settings.get("host").map_or(DEFAULT_HOST, |host| host.trim());
+    let expected = || invalid("host", "expected unix:///path/to/docker.sock, tcp://HOST:PORT or ssh://USER@HOST");
+    let tls = tls_files(settings)?;
+    if let Some(path) = host.strip_prefix("unix://") {
+        if tls.is_some() {
+            return Err(invalid("tls_ca", "TLS goes with a tcp:// host only"));
+        }
+        return path.starts_with('/').then(|| Address::Unix(PathBuf::from(path))).ok_or_else(expected);
+    }
+    if let Some(authority) = host.strip_prefix("tcp://") {
+        let authority = authority.trim_end_matches('/');
+        let port = authority.rsplit_once(':').and_then(|(name, port)| (!name.is_empty()).then(|| port.parse::<u16>()));
+        if !matches!(port, Some(Ok(_))) || authority.contains(['@', '/', ' ']) {
+            return Err(expected());
+        }
+        return Ok(Address::Tcp { authority: authority.to_owned(), tls });
+    }
+    if let Some(rest) = host.strip_prefix("ssh://") {
+        let (destination, port) = match rest.rsplit_once(':') {
+            Some((destination, port)) => (destination, Some(port.parse::<u16>().map_err(|_| expected())?)),
+            None => (rest, None),
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "@.-_".contains(c);
+        if destination.is_empty() || destination.starts_with('-') || !destination.chars().all(plain) {
+            return Err(expected());
+        }
+        let program = settings.get("ssh").map_or("ssh", |program| program.trim()).to_owned();
+        return Ok(Address::Ssh { program, destination: destination.to_owned(), port });
+    }
+    Err(expected())
+}
+
+fn tls_files(settings: &BTreeMap<String, String>) -> Result<Option<TlsFiles>, DockerSettingsError> {
+    let path = |key: &str| settings.get(key).map(PathBuf::from);
+    match (path("tls_ca"), path("tls_cert"), path("tls_key")) {
+        (None, None, None) => Ok(None),
+        (Some(ca), Some(cert), Some(key)) => Ok(Some(TlsFiles { ca, cert, key })),
+        (ca, cert, _) => {
+            let missing = if ca.is_none() {
+                "tls_ca"
+            } else if cert.is_none() {
+                "tls_cert"
+            } else {
+                "tls_key"
+            };
+            Err(invalid(missing, "tls_ca, tls_cert and tls_key go together: give all three or none"))
+        }
+    }
+}
+
+/// The registry as image references name it.
+fn registry_host(key: &str, host: &str) -> Result<String, DockerSettingsError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".:-[]".contains(c);
+    if host.is_empty() || !host.chars().all(plain) {
+        return Err(invalid(key, "expected a registry's HOST or HOST:PORT, without a scheme"));
+    }
+    Ok(match host {
+        "index.docker.io" | "registry-1.docker.io" => DEFAULT_REGISTRY.to_owned(),
+        host => host.to_owned(),
+    })
+}
+
+/// Names of networks and volumes (the Engine's `RestrictedNamePattern`).
+fn valid_engine_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}
+
+fn invalid(key: &str, why: impl Into<String>) -> DockerSettingsError {
+    DockerSettingsError::Invalid { key: key.to_owned(), why: why.into() }
+}
+
+fn unknown(key: &str) -> DockerSettingsError {
+    let suggestion = similar::get_close_matches(key, &KEYS, 1, 0.6).first().map(|name| (*name).to_owned());
+    DockerSettingsError::UnknownKey { key: key.chars().take(80).collect(), suggestion }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    use super::{Address, DockerSettings};
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<DockerSettings, String> {
+        let map: BTreeMap<String, String> = pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        DockerSettings::parse(&map).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn hosts() {
+        assert_eq!(parse(&[]).expect("default").address, Address::Unix(PathBuf::from("/var/run/docker.sock")));
+        assert_eq!(
+            parse(&[("host", "ssh://ops@build-1.acme.dev:2222")]).expect("ssh").address.to_string(),
+            "ssh://ops@build-1.acme.dev:2222"
+        );
+        assert_eq!(parse(&[("host", "tcp://10.0.0.7:2375")]).expect("tcp").address.to_string(), "tcp://10.0.0.7:2375");
+        for bad in ["unix://relative", "tcp://host", "tcp://:2375", "ssh://-oProxyCommand=x", "ssh://", "http://a:1"] {
+            assert!(parse(&[("host", bad)]).expect_err(bad).contains("expected"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn unknown_settings_are_refused_with_a_suggestion() {
+        let error = parse(&[("probe_imag", "busybox")]).expect_err("unknown");
+        assert!(error.contains("did you mean `probe_image`?"), "{error}");
+        assert!(parse(&[("registry.acme.dev.token", "x")]).is_err());
+    }
+
+    #[test]
+    fn logins_need_both_halves_and_never_print_a_password() {
+        let half = parse(&[("registry.registry.acme.dev:5000.username", "ci")]).expect_err("half");
+        assert!(half.contains("registry.registry.acme.dev:5000.password"), "{half}");
+        let plain = parse(&[("registry.acme.dev.username", "ci"), ("registry.acme.dev.password", "hunter2")]);
+        let error = plain.expect_err("a plain password");
+        assert!(!error.contains("hunter2"), "{error}");
+        let both = parse(&[
+            ("registry.index.docker.io.username", "ci"),
+            ("registry.index.docker.io.password", "env://HUB_PASSWORD"),
+        ])
+        .expect("both");
+        assert!(both.logins.contains_key("docker.io"));
+    }
+
+    #[test]
+    fn tls_files_go_together() {
+        let error = parse(&[("host", "tcp://a:2376"), ("tls_ca", "/ca.pem"), ("tls_key", "/k")]).expect_err("partial");
+        assert!(error.contains("tls_cert"), "{error}");
+        assert!(parse(&[("tls_ca", "/a"), ("tls_cert", "/b"), ("tls_key", "/c")]).is_err(), "TLS over a Unix socket");
+    }
+}
