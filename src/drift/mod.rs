@@ -18,14 +18,14 @@ use crate::live::field::FieldPath;
 use crate::live::value::Value;
 
 /// What was last applied and verified, per service.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Base {
     /// The services that Trueup applied and verified.
     pub services: BTreeMap<ServiceName, BaseService>,
 }
 
 /// One service as it was last applied and verified.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BaseService {
     /// The declared leaves at that time, in normal form.
     pub leaves: BTreeMap<FieldPath, BaseLeaf>,
@@ -38,7 +38,7 @@ pub struct BaseService {
 }
 
 /// One leaf as it was last applied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BaseLeaf {
     /// Its value: an image with its content, a secret by fingerprint.
     pub value: Value,
@@ -145,7 +145,7 @@ pub struct LeafDrift {
 }
 
 /// What one replica has for a leaf.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReplicaLive {
     /// The replica's name.
     pub name: String,

@@ -1,1 +1,4 @@
-//! TBD
+//! The API.
+
+pub mod dto;
+pub mod problem;

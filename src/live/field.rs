@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::ids::schema_as_text;
+
 /// The path of one leaf within a service. Its `Display` is what reports print and `trueup why` accepts:
 /// `resources.memory_limit`, `env.LOG_LEVEL`, `labels["com.acme.team"]`, `ports["8080/tcp"]`.
 ///
@@ -214,6 +216,8 @@ impl<'de> Deserialize<'de> for FieldPath {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
+
+schema_as_text!(FieldPath, "a leaf's path, such as resources.memory_limit, env.LOG_LEVEL or ports[\"8080/tcp\"]");
 
 #[cfg(test)]
 mod tests {

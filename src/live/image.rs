@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::ids::schema_as_text;
+
 /// Why a text is no image reference.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an image reference such as nginx:1.27 or registry.acme.dev/shop/web:1.2")]
@@ -174,9 +176,11 @@ macro_rules! serde_as_text {
 }
 serde_as_text!(ContentDigest);
 serde_as_text!(ImageRef);
+schema_as_text!(ContentDigest, "a content digest: sha256: and 64 lower-case hexadecimal digits");
+schema_as_text!(ImageRef, "an image reference in full: registry/repository[:tag][@digest]");
 
 /// An image as it is compared: how it is called and what it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ImageValue {
     /// The reference; `None` where a container was started from a bare image id.
     pub reference: Option<ImageRef>,

@@ -18,7 +18,7 @@ use crate::live::field::FieldPath;
 use crate::live::value::Value;
 
 /// Something that was looked at: seen, or not seen and why. Never mistaken for absent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Observed<T> {
     /// Seen.
@@ -99,7 +99,7 @@ impl LiveLeaf {
 }
 
 /// A provider's own id of a replica: a container id, a supervisor's replica name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct ReplicaId(pub String);
 

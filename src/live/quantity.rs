@@ -19,7 +19,7 @@ fn invalid(text: &str, expected: &'static str) -> InvalidQuantity {
 }
 
 /// A span of time in whole milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct Millis(pub u64);
 
@@ -88,7 +88,7 @@ impl fmt::Display for Millis {
 }
 
 /// An amount of memory in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct Bytes(pub u64);
 
@@ -139,7 +139,7 @@ impl fmt::Display for Bytes {
 }
 
 /// A CPU limit in billionths of a core, as the Engine's `NanoCpus`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct NanoCpus(pub u64);
 

@@ -10,7 +10,7 @@ use crate::live::image::ImageValue;
 use crate::live::quantity::{Bytes, Millis, NanoCpus};
 
 /// A leaf's value. Which variant a field has is fixed by its type; `Env` alone may be plain or secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 pub enum Value {
     /// Plain text.
@@ -94,7 +94,7 @@ impl fmt::Display for Value {
 }
 
 /// A secret as it is compared: never the value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SecretValue {
     /// The name under which the environment holds it; `None` on the live side.
     pub name: Option<SecretName>,
@@ -103,9 +103,10 @@ pub struct SecretValue {
 }
 
 /// One published address. A host port of `None` lets the provider choose.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PortBinding {
     /// The host's address; `None` is every address.
+    #[schema(value_type = Option<String>)]
     pub host_ip: Option<std::net::IpAddr>,
     /// The host's port.
     pub host_port: Option<u16>,
@@ -126,7 +127,7 @@ impl fmt::Display for PortBinding {
 }
 
 /// What is mounted at a path, and how.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct VolumeMount {
     /// What is mounted.
     pub source: VolumeSource,
@@ -135,7 +136,7 @@ pub struct VolumeMount {
 }
 
 /// Where a mount's content lives.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", content = "name", rename_all = "snake_case")]
 pub enum VolumeSource {
     /// A volume by the name that the provider knows it by (`PROJECT-ENVIRONMENT-NAME`, or as is where external).
@@ -164,7 +165,7 @@ impl fmt::Display for VolumeMount {
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
         impl $name {
             /// Every value, in order of its word.
@@ -207,7 +208,7 @@ words!(
 );
 
 /// What happens when the process ends by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "policy", rename_all = "kebab-case")]
 pub enum RestartPolicy {
     /// Nothing.

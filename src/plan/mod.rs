@@ -24,7 +24,7 @@ use crate::live::value::Value;
 pub const PLAN_FORMAT: u32 = 1;
 
 /// What would be done, and what stands in the way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Plan {
     /// [`PLAN_FORMAT`] at the time it was made.
     pub format: u32,
@@ -83,7 +83,7 @@ impl Plan {
 }
 
 /// What was asked of a plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PlanOptions {
     /// Only these services; `None` for all.
     pub services: Option<BTreeSet<ServiceName>>,
@@ -94,7 +94,7 @@ pub struct PlanOptions {
 }
 
 /// One service's part of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Action {
     /// The service.
     pub service: ServiceName,
@@ -109,7 +109,7 @@ pub struct Action {
 }
 
 /// What happens to a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionKind {
     /// `+`: it does not run yet.
@@ -125,7 +125,7 @@ pub enum ActionKind {
 }
 
 /// One leaf's change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Change {
     /// The leaf.
     pub field: FieldPath,
@@ -150,7 +150,7 @@ pub struct Change {
 }
 
 /// Why an action cannot be carried out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Blocked {
     /// A leaf that must be known is not.
@@ -195,7 +195,7 @@ pub enum Blocked {
 }
 
 /// Something that could not be seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Unknown {
     /// The service; `None` for the whole environment.
     pub service: Option<ServiceName>,

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::ids::schema_as_text;
+
 /// A URI that names a secret: `env://NAME` or `file:///absolute/path`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AuthRef {
@@ -59,3 +61,5 @@ impl<'de> Deserialize<'de> for AuthRef {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
+
+schema_as_text!(AuthRef, "an auth reference: env://NAME or file:///absolute/path");

@@ -12,7 +12,7 @@ use crate::live::field::FieldPath;
 use crate::secret::AuthRef;
 
 /// A project as the operator registered it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Project {
     /// Its name.
     pub name: ProjectName,
@@ -31,7 +31,7 @@ pub struct Project {
 }
 
 /// An environment as the operator registered it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Environment {
     /// Its project and name.
     pub id: EnvironmentRef,
@@ -56,7 +56,7 @@ pub struct Environment {
 }
 
 /// A service that the operator registered, for the file's short form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RegisteredService {
     /// The environment.
     pub environment: EnvironmentRef,
@@ -83,7 +83,7 @@ pub enum ReadState {
 }
 
 /// The last read of a project's file for one environment's tracked ref.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReadStatus {
     /// How it went.
     pub state: ReadState,
@@ -120,7 +120,7 @@ pub enum RunKind {
 }
 
 /// One execution of a sync. The permit under which it runs is this row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Run {
     /// Its number.
     pub id: RunId,
@@ -145,7 +145,7 @@ pub struct Run {
 }
 
 /// One journalled step of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JournalEntry {
     /// Its number within the run, from 1.
     pub seq: u64,
@@ -162,7 +162,7 @@ pub struct JournalEntry {
 }
 
 /// One line of a run's output.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunLine {
     /// Its number within the run, from 1.
     pub seq: u64,
@@ -173,7 +173,7 @@ pub struct RunLine {
 }
 
 /// A leaf that drifts, as it is kept to answer "since when".
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DriftMark {
     /// The service.
     pub service: ServiceName,
@@ -186,7 +186,7 @@ pub struct DriftMark {
 }
 
 /// A bearer token's record; the token itself is not kept, its SHA-256 is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TokenRecord {
     /// Its name.
     pub name: String,
@@ -197,7 +197,7 @@ pub struct TokenRecord {
 }
 
 /// One line of the audit log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuditEntry {
     /// When.
     pub at: Timestamp,
@@ -212,7 +212,7 @@ pub struct AuditEntry {
 }
 
 /// A line of the audit log as it is kept: what is done over and over is folded into one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuditLine {
     /// What was audited, and when first.
     pub entry: AuditEntry,
