@@ -20,6 +20,7 @@
 //! | [`provider`] | E | where services run: `docker`, `local` |
 //! | [`deploy`] | E | strategies over a provider's steps |
 //! | [`sync`] | E | the gate, the journalled apply, verification |
+//! | [`health`] | E | probing what is deployed, for `status` |
 //! | [`secret`] | E | auth references and fingerprints |
 //! | [`store`] | E | SQLite |
 //! | [`http`] | E | the API |
@@ -34,6 +35,7 @@ pub mod declared;
 pub mod deploy;
 pub mod drift;
 pub mod git;
+pub mod health;
 pub mod http;
 pub mod ids;
 pub mod live;

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Position;
-use crate::drift::{BaseLeaf, Cause, ReplicaLive};
+use crate::drift::{Base, BaseLeaf, BaseService, Cause, ReplicaLive};
 use crate::ids::{CommitSha, EnvironmentRef, PlanDigest, RunId, ServiceName};
 use crate::live::Observed;
 use crate::live::capability::{ChangeKind, Effect};
@@ -74,6 +74,17 @@ impl Plan {
     /// The actions that nothing stands in the way of.
     pub fn feasible(&self) -> impl Iterator<Item = &Action> {
         self.actions.iter().filter(|action| action.blocked.is_empty())
+    }
+
+    /// What base will be once the plan is applied by `run` and verified at `at`.
+    pub fn applied(&self, run: Option<RunId>, at: Timestamp) -> Base {
+        let service = |leaves: &BTreeMap<FieldPath, BaseLeaf>| BaseService {
+            leaves: leaves.clone(),
+            commit: self.commit.clone(),
+            run,
+            verified_at: at,
+        };
+        Base { services: self.desired.iter().map(|(name, leaves)| (name.clone(), service(leaves))).collect() }
     }
 
     /// The part of the plan that is about one service.

@@ -1,1 +1,4 @@
-//! TBD
+//! A plan in words. Pure functions of the plan: the same plan always reads the same.
+
+pub mod moved;
+pub mod text;

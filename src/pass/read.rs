@@ -1,0 +1,243 @@
+//! The declared side of a pass: from a ref (or a recorded release) to leaves.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::declared::file::{Context, File, parse};
+use crate::declared::source::TreeEntry;
+use crate::declared::{Declared, DeclaredLeaf, DeclaredService, Position};
+use crate::drift::{BaseLeaf, BaseService};
+use crate::git::{Credential, Remote, RemoteUrl, ResolvedRef};
+use crate::ids::{CommitSha, EnvironmentRef, RunId, ServiceName};
+use crate::live::capability::Support;
+use crate::live::field::FieldPath;
+use crate::live::value::Value;
+use crate::pass::{PassError, Passes, Reading, Site};
+use crate::plan::Plan;
+use crate::store::records::{Environment, Project, ReadState, ReadStatus};
+
+/// The ref that is tracked where neither environment nor project names one.
+const REMOTE_HEAD: &str = "HEAD";
+
+fn tracked_ref(project: &Project, environment: &Environment) -> String {
+    environment.tracked.clone().or_else(|| project.tracked.clone()).unwrap_or_else(|| REMOTE_HEAD.to_owned())
+}
+
+impl Passes {
+    /// The ref that an environment tracks.
+    ///
+    /// # Errors
+    /// [`PassError`] where the environment is not registered.
+    pub async fn tracked(&self, id: &EnvironmentRef) -> Result<String, PassError> {
+        let site = self.site(id).await?;
+        Ok(tracked_ref(&site.project, &site.environment))
+    }
+
+    /// The remote of a project, with its credential resolved.
+    ///
+    /// # Errors
+    /// [`PassError`] where the URL or the credential is not usable.
+    pub async fn remote(&self, project: &Project, actor: &str) -> Result<Remote, PassError> {
+        let url = RemoteUrl::parse(&project.url)?;
+        let credential = match &project.auth {
+            None => None,
+            Some(reference) => {
+                let purpose = format!("{} repository", project.name);
+                let secret = self.parts.secrets.resolve(reference, &purpose, actor).await?;
+                Some(Credential { id: reference.to_string(), username: None, secret })
+            }
+        };
+        Ok(Remote { url, credential })
+    }
+
+    /// Reads and resolves the file at a ref.
+    pub(super) async fn read(&self, site: &Site, reference: Option<&str>, actor: &str) -> Result<Reading, PassError> {
+        let git = &self.parts.git;
+        let reference = reference.map_or_else(|| tracked_ref(&site.project, &site.environment), str::to_owned);
+        let remote = self.remote(&site.project, actor).await?;
+        let resolved = git
+            .resolve_ref(&remote, &reference)
+            .await?
+            .ok_or_else(|| PassError::NoRef { project: site.project.name.clone(), reference: reference.clone() })?;
+        git.fetch(&remote, &resolved).await?;
+        let path = &site.project.config_path;
+        let commit = Some(resolved.commit.clone());
+        let Some(bytes) = git.read_file(&remote, &resolved.commit, path).await? else {
+            let note = format!(
+                "{path} does not exist at {}: nothing is declared, and nothing is withdrawn",
+                resolved.commit.short()
+            );
+            return Ok(Reading { declared: Declared::default(), reference, commit, notes: vec![note], no_file: true });
+        };
+        let file = parse(path, &bytes).map_err(PassError::Invalid)?;
+        let context = self.context(site, &remote, &resolved, &file, &bytes).await?;
+        let declared = file.resolve(&context).map_err(PassError::Invalid)?;
+        let notes = match declared.services {
+            Some(_) => Vec::new(),
+            None => vec![format!(
+                "{path} at {} declares no services for {}: nothing is withdrawn",
+                resolved.commit.short(),
+                site.environment.id.environment
+            )],
+        };
+        Ok(Reading { declared, reference, commit, notes, no_file: false })
+    }
+
+    async fn context(
+        &self,
+        site: &Site,
+        remote: &Remote,
+        resolved: &ResolvedRef,
+        file: &File,
+        bytes: &[u8],
+    ) -> Result<Context, PassError> {
+        let git = &self.parts.git;
+        let id = &site.environment.id;
+        let registered = self.parts.store.services(id).await?;
+        let source_is_leaf = (site.can.support)(&FieldPath::Source) == Support::Observed;
+        let tree = match file.needs_tree(&id.environment, source_is_leaf) {
+            false => None,
+            true => {
+                let entries = git.tree(remote, &resolved.commit).await?;
+                Some(
+                    entries
+                        .into_iter()
+                        .map(|entry| TreeEntry { path: entry.path, mode: entry.mode, blob: entry.blob })
+                        .collect(),
+                )
+            }
+        };
+        // Asking for tags costs a round trip; a file that never says Version needs none.
+        let says_version = bytes.windows(7).any(|window| window == b"Version");
+        let version = if says_version { git.version_tag(remote, &resolved.commit).await? } else { None };
+        Ok(Context {
+            commit: Some(resolved.commit.clone()),
+            branch: resolved.full_name.strip_prefix("refs/heads/").map(str::to_owned),
+            tag: resolved.full_name.strip_prefix("refs/tags/").map(str::to_owned),
+            version,
+            values: site.environment.values.clone(),
+            tree,
+            source_is_leaf,
+            registered: registered.into_iter().map(|service| (service.name, service.spec)).collect(),
+            allow_host_paths: site.environment.allow_host_paths.clone(),
+            ..Context::new(id.project.clone(), id.environment.clone())
+        })
+    }
+
+    /// Records how a read of the tracked ref went.
+    pub(super) async fn note_read(
+        &self,
+        id: &EnvironmentRef,
+        reading: &Result<Reading, PassError>,
+    ) -> Result<(), PassError> {
+        let store = &self.parts.store;
+        let now = Timestamp::now();
+        let earlier = store.read(id).await?;
+        let (state, reason, commit) = match reading {
+            Ok(reading) if reading.no_file => {
+                (ReadState::NoFile, reading.notes.first().cloned(), reading.commit.clone())
+            }
+            Ok(reading) => (ReadState::Ok, reading.notes.first().cloned(), reading.commit.clone()),
+            Err(PassError::Invalid(invalid)) => (ReadState::Invalid, Some(invalid.to_string()), None),
+            Err(PassError::Disabled(_)) => (ReadState::Disabled, None, None),
+            Err(error) => (ReadState::FetchFailed, Some(error.to_string()), None),
+        };
+        let failed = !matches!(state, ReadState::Ok | ReadState::NoFile);
+        let earlier_since = earlier.as_ref().and_then(|earlier| earlier.stale_since);
+        let status = ReadStatus {
+            state,
+            reason,
+            commit: commit.or_else(|| earlier.and_then(|earlier| earlier.commit)),
+            checked_at: now,
+            stale_since: failed.then(|| earlier_since.unwrap_or(now)),
+        };
+        store.put_read(id, &status).await?;
+        Ok(())
+    }
+
+    /// Whether a commit may be synced: reachable from the tracked ref, or the operator allowed others.
+    ///
+    /// # Errors
+    /// [`PassError`] where that cannot be told.
+    pub async fn may_sync(&self, id: &EnvironmentRef, commit: &CommitSha, actor: &str) -> Result<bool, PassError> {
+        let site = self.site(id).await?;
+        if site.environment.allow_untracked {
+            return Ok(true);
+        }
+        let git = &self.parts.git;
+        let reference = tracked_ref(&site.project, &site.environment);
+        let remote = self.remote(&site.project, actor).await?;
+        let Some(tip) = git.resolve_ref(&remote, &reference).await? else {
+            return Err(PassError::NoRef { project: site.project.name, reference });
+        };
+        git.fetch(&remote, &tip).await?;
+        Ok(tip.commit == *commit || git.is_reachable(&remote, commit, &tip.commit).await?)
+    }
+
+    /// The release to go back to: the one named, or the one before the present.
+    pub(super) async fn release_to(&self, id: &EnvironmentRef, to: Option<RunId>) -> Result<RunId, PassError> {
+        let releases = self.parts.store.releases(id, 20).await?;
+        match to {
+            Some(run) if releases.iter().any(|release| release.run.id == run) => Ok(run),
+            Some(run) => Err(PassError::NoRelease(format!(
+                "run {run} recorded no release of {id}; `trueup history {id}` lists those that did"
+            ))),
+            None => releases.get(1).map(|release| release.run.id).ok_or_else(|| {
+                PassError::NoRelease(format!("{id} has no release before the present one to go back to"))
+            }),
+        }
+    }
+
+    /// A recorded release as what is declared.
+    pub(super) async fn release(&self, id: &EnvironmentRef, run: RunId) -> Result<Reading, PassError> {
+        let services = self.parts.store.release(id, run).await?;
+        let commit = services.values().find_map(|service| service.commit.clone());
+        let place = Position { file: format!("release of run {run}"), line: 0, column: 0 };
+        let declared = |service: BaseService| declared_service(service.leaves, &place);
+        let services = services.into_iter().map(|(name, service)| (name, declared(service))).collect();
+        Ok(Reading {
+            declared: Declared { services: Some(services) },
+            reference: format!("release of run {run}"),
+            commit,
+            notes: Vec::new(),
+            no_file: false,
+        })
+    }
+
+    /// What a plan was to apply, as declared.
+    pub(super) fn declared_of(&self, plan: &Plan) -> Declared {
+        let place = Position { file: format!("plan {}", plan.digest.short()), line: 0, column: 0 };
+        let services = plan.desired.iter().map(|(name, leaves)| {
+            let mut service = declared_service(leaves.clone(), &place);
+            keep_fingerprints(&mut service, leaves);
+            (name.clone(), service)
+        });
+        let services: BTreeMap<ServiceName, DeclaredService> = services.collect();
+        Declared { services: Some(services) }
+    }
+}
+
+fn declared_service(leaves: BTreeMap<FieldPath, BaseLeaf>, at: &Position) -> DeclaredService {
+    let leaf = |leaf: BaseLeaf| {
+        let value = match leaf.value {
+            // The fingerprint is that of then; the pass puts in that of now.
+            Value::Secret(mut secret) => {
+                secret.fingerprint = None;
+                Value::Secret(secret)
+            }
+            other => other,
+        };
+        DeclaredLeaf { value, written: leaf.written, uses_commit: false, at: at.clone() }
+    };
+    DeclaredService { leaves: leaves.into_iter().map(|(field, base)| (field, leaf(base))).collect(), at: at.clone() }
+}
+
+/// A plan's own secrets are those of now already.
+fn keep_fingerprints(service: &mut DeclaredService, leaves: &BTreeMap<FieldPath, BaseLeaf>) {
+    for (field, leaf) in &mut service.leaves {
+        if let (Value::Secret(_), Some(planned)) = (&leaf.value, leaves.get(field)) {
+            leaf.value = planned.value.clone();
+        }
+    }
+}

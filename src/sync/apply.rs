@@ -1,0 +1,302 @@
+//! Carrying out a plan under its permit: service by service, each verified before it is recorded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::deploy::check::check_of;
+use crate::deploy::health_gate;
+use crate::deploy::recreate::{Aftermath, Deployment};
+use crate::ids::{SecretName, ServiceName};
+use crate::live::field::FieldPath;
+use crate::live::value::Value;
+use crate::live::{LiveService, Observed};
+use crate::pass::{PassError, Passes};
+use crate::plan::{Action, ActionKind, Plan};
+use crate::provider::{Progress, Provider};
+use crate::report::text::printable;
+use crate::store::records::RunState;
+use crate::store::{Store, StoreError};
+use crate::sync::gate::SyncPermit;
+use crate::sync::journal::{Boundary, Journal, Step};
+use crate::sync::output::Output;
+
+/// How carrying out a plan ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Everything that could be carried out was, and was verified.
+    Done(String),
+    /// A service failed; those verified before it stay recorded.
+    Failed(String),
+    /// The provider or the database went out of reach; the run is settled when it answers again.
+    Parked(String),
+}
+
+impl Applied {
+    /// The run's state and closing line, once it is over.
+    pub fn finish(&self) -> Option<(RunState, &str)> {
+        match self {
+            Applied::Done(summary) => Some((RunState::Succeeded, summary)),
+            Applied::Failed(summary) => Some((RunState::Failed, summary)),
+            Applied::Parked(_) => None,
+        }
+    }
+}
+
+/// Why one service's part failed.
+enum Failure {
+    /// It failed for good.
+    Failed(String),
+    /// It is to be settled later.
+    Parked(String),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Failure::Parked(error.to_string())
+    }
+}
+
+impl From<PassError> for Failure {
+    fn from(error: PassError) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Failed(why) | Failure::Parked(why) => f.write_str(why),
+        }
+    }
+}
+
+/// One run at work.
+pub struct Apply {
+    /// The database.
+    pub store: Store,
+    /// For observing again.
+    pub passes: Passes,
+    /// The run's output.
+    pub output: Output,
+    /// Told of journal boundaries.
+    pub boundary: Option<Arc<dyn Boundary>>,
+}
+
+impl Apply {
+    /// Carries out what is feasible of the plan, in its order.
+    pub async fn run(&self, permit: &SyncPermit, plan: &Plan, actor: &str) -> Applied {
+        let provider = match self.passes.provider(&plan.environment).await {
+            Ok(provider) => provider,
+            Err(error) => return Applied::Failed(error.to_string()),
+        };
+        let journal = Journal::new(self.store.clone(), permit.run(), self.boundary.clone());
+        let mut done: Vec<&ServiceName> = Vec::new();
+        for action in plan.feasible() {
+            let service = Service { apply: self, permit, plan, action, provider: &*provider, journal: &journal };
+            match service.carry_out(actor).await {
+                Ok(()) => {
+                    self.output.line(&format!("{}: verified and recorded", action.service));
+                    done.push(&action.service);
+                }
+                Err(Failure::Failed(why)) => {
+                    self.output.line(&format!("{}: failed: {why}", action.service));
+                    return Applied::Failed(closing(plan, &done, Some((&action.service, &self.output.masked(&why)))));
+                }
+                Err(Failure::Parked(why)) => {
+                    self.output.line(&format!("{}: parked: {why}", action.service));
+                    return Applied::Parked(closing(plan, &done, Some((&action.service, &self.output.masked(&why)))));
+                }
+            }
+        }
+        Applied::Done(closing(plan, &done, None))
+    }
+}
+
+/// The run's closing line.
+fn closing(plan: &Plan, done: &[&ServiceName], failed: Option<(&ServiceName, &str)>) -> String {
+    let names = |services: &[&ServiceName]| services.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    let mut parts = Vec::new();
+    if !done.is_empty() {
+        parts.push(format!("{} applied and verified", names(done)));
+    }
+    if let Some((service, why)) = failed {
+        let first = why.lines().next().unwrap_or_default();
+        parts.push(format!("{service} failed: {}", printable(first)));
+        let left: Vec<&ServiceName> = plan
+            .feasible()
+            .map(|action| &action.service)
+            .filter(|name| !done.contains(name) && *name != service)
+            .collect();
+        if !left.is_empty() {
+            parts.push(format!("{} not begun", names(&left)));
+        }
+    }
+    let blocked: Vec<&ServiceName> =
+        plan.actions.iter().filter(|action| !action.blocked.is_empty()).map(|action| &action.service).collect();
+    if !blocked.is_empty() {
+        parts.push(format!("{} blocked", names(&blocked)));
+    }
+    parts.join("; ")
+}
+
+/// One service's part of a run.
+struct Service<'a> {
+    apply: &'a Apply,
+    permit: &'a SyncPermit,
+    plan: &'a Plan,
+    action: &'a Action,
+    provider: &'a dyn Provider,
+    journal: &'a Journal,
+}
+
+impl Service<'_> {
+    async fn carry_out(&self, actor: &str) -> Result<(), Failure> {
+        let leaves = self.leaves();
+        let live = self.live().await?;
+        let secrets = match self.action.kind {
+            ActionKind::Create | ActionKind::Replace | ActionKind::InPlace => self.secrets(&leaves, actor).await?,
+            ActionKind::Delete | ActionKind::Record => BTreeMap::new(),
+        };
+        self.apply.output.mask(secrets.values().cloned());
+        if matches!(self.action.kind, ActionKind::Create | ActionKind::Replace) {
+            self.wait_for_dependencies(&leaves).await?;
+        }
+        let withdrawn = self.withdrawn().await?;
+        let deployment = Deployment {
+            provider: self.provider,
+            permit: self.permit,
+            journal: self.journal,
+            progress: &self.apply.output,
+            action: self.action,
+            leaves: &leaves,
+            withdrawn: &withdrawn,
+            secrets: &secrets,
+            commit: self.plan.commit.as_ref(),
+            live: &live,
+        };
+        if let Err(error) = deployment.run().await {
+            for line in &error.tail {
+                self.apply.output.line(&format!("{} | {line}", self.action.service));
+            }
+            return Err(match error.aftermath {
+                Aftermath::Parked => Failure::Parked(error.to_string()),
+                Aftermath::Untouched | Aftermath::Restored | Aftermath::Switched | Aftermath::Broken(_) => {
+                    Failure::Failed(error.to_string())
+                }
+            });
+        }
+        self.verify().await?;
+        self.record().await
+    }
+
+    fn leaves(&self) -> BTreeMap<FieldPath, Value> {
+        let desired = self.plan.desired.get(&self.action.service);
+        desired.into_iter().flatten().map(|(field, leaf)| (field.clone(), leaf.value.clone())).collect()
+    }
+
+    async fn live(&self) -> Result<LiveService, Failure> {
+        match self.provider.observe().await.services {
+            Observed::Known(mut services) => Ok(services.remove(&self.action.service).unwrap_or_default()),
+            Observed::Unknown(why) => {
+                Err(Failure::Failed(format!("what runs could not be seen, so nothing was begun: {why}")))
+            }
+        }
+    }
+
+    async fn secrets(
+        &self,
+        leaves: &BTreeMap<FieldPath, Value>,
+        actor: &str,
+    ) -> Result<BTreeMap<SecretName, SecretString>, Failure> {
+        let names: BTreeSet<SecretName> = leaves
+            .values()
+            .filter_map(|value| match value {
+                Value::Secret(secret) => secret.name.clone(),
+                _ => None,
+            })
+            .collect();
+        Ok(self.apply.passes.secret_values(&self.plan.environment, names, actor).await?)
+    }
+
+    /// The leaves that base has and the plan no longer declares.
+    async fn withdrawn(&self) -> Result<BTreeSet<FieldPath>, Failure> {
+        let base = self.apply.store.base(&self.plan.environment).await?;
+        let desired = self.plan.desired.get(&self.action.service);
+        let applied = base.services.get(&self.action.service).into_iter().flat_map(|service| service.leaves.keys());
+        Ok(applied.filter(|field| desired.is_none_or(|leaves| !leaves.contains_key(*field))).cloned().collect())
+    }
+
+    async fn wait_for_dependencies(&self, leaves: &BTreeMap<FieldPath, Value>) -> Result<(), Failure> {
+        let Some(Value::Services(needs)) = leaves.get(&FieldPath::DependsOn) else { return Ok(()) };
+        let services = match self.provider.observe().await.services {
+            Observed::Known(services) => services,
+            Observed::Unknown(why) => {
+                return Err(Failure::Failed(format!("its dependencies could not be seen: {why}")));
+            }
+        };
+        for need in needs {
+            self.apply.output.line(&format!("{}: waiting for {need} to be healthy", self.action.service));
+            let Some(service) = services.get(need).filter(|service| !service.replicas.is_empty()) else {
+                return Err(Failure::Failed(format!("it depends on {need}, which does not run; nothing was begun")));
+            };
+            let declared = self.plan.desired.get(need);
+            let check = check_of(|field| declared.and_then(|leaves| leaves.get(field)).map(|leaf| &leaf.value));
+            for replica in &service.replicas {
+                if let Err(failure) = health_gate::pass(self.provider, &replica.id, &check).await {
+                    return Err(Failure::Failed(format!(
+                        "it depends on {need}, and {}: {failure}; nothing was begun",
+                        replica.name
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Observes again: this service's part of the plan must be empty now.
+    async fn verify(&self) -> Result<(), Failure> {
+        let work = async {
+            if self.action.kind == ActionKind::Delete {
+                return self.verify_gone().await;
+            }
+            let plan = self.apply.passes.verify(self.plan, &self.action.service).await?;
+            let left: Vec<String> =
+                plan.actions.iter().flat_map(|action| &action.changes).map(|change| change.field.to_string()).collect();
+            let unknown: Vec<&str> = plan.unknowns.iter().map(|unknown| unknown.why.as_str()).collect();
+            match (left.is_empty(), unknown.is_empty()) {
+                (true, true) => Ok(()),
+                (false, _) => Err(Failure::Failed(format!(
+                    "it was applied, but {} still differ(s) from what is declared",
+                    left.join(", ")
+                ))),
+                (true, false) => {
+                    Err(Failure::Failed(format!("it was applied, but could not be verified: {}", unknown.join("; "))))
+                }
+            }
+        };
+        self.journal.step(&self.action.service, Step::Verify, work).await
+    }
+
+    async fn verify_gone(&self) -> Result<(), Failure> {
+        match self.live().await?.replicas.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::Failed("it was removed, but still runs".to_owned())),
+        }
+    }
+
+    async fn record(&self) -> Result<(), Failure> {
+        let (store, environment, service) = (&self.apply.store, &self.plan.environment, &self.action.service);
+        let work = async {
+            let applied = self.plan.applied(Some(self.permit.run()), Timestamp::now());
+            match applied.services.get(service) {
+                Some(base) => store.record_base(environment, service, base.clone()).await?,
+                None => store.forget_base(environment, service).await?,
+            }
+            Ok::<(), Failure>(())
+        };
+        self.journal.step(service, Step::Record, work).await
+    }
+}

@@ -1,0 +1,134 @@
+//! The journal: what a run is about to do is on disk before it is done, and how it went after.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{RunId, ServiceName};
+use crate::live::ReplicaId;
+use crate::live::field::FieldPath;
+use crate::provider::StepError;
+use crate::store::{Store, StoreError};
+
+/// One step of a run, with all that settling it after a crash needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// A new replica is made beside what runs.
+    Prepare {
+        /// Its number within the service.
+        index: u32,
+        /// The replica whose place it will take.
+        from: Option<ReplicaId>,
+    },
+    /// A replica that ran is stopped to make room; it runs again if the deploy fails.
+    Stop {
+        /// The replica.
+        replica: ReplicaId,
+    },
+    /// A replica is started.
+    Start {
+        /// The replica.
+        replica: ReplicaId,
+    },
+    /// Leaves of a running replica are set.
+    Update {
+        /// The replica.
+        replica: ReplicaId,
+        /// Which leaves.
+        fields: Vec<FieldPath>,
+    },
+    /// A replica must pass its health check.
+    Gate {
+        /// The replica.
+        replica: ReplicaId,
+    },
+    /// From here on the new replicas are the service: what is left of the old may be removed.
+    Switch,
+    /// A replica is removed.
+    Remove {
+        /// The replica.
+        replica: ReplicaId,
+    },
+    /// What was changed is observed again.
+    Verify,
+    /// Base is recorded.
+    Record,
+}
+
+/// How a step went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It failed, for this reason.
+    Failed {
+        /// The reason.
+        why: String,
+    },
+}
+
+/// Told of every boundary of the journal, so that tests can end the process exactly there.
+pub trait Boundary: Send + Sync {
+    /// `intent` is on disk and the step not begun (`done` false), or the step over and its outcome not yet on disk
+    /// (`done` true).
+    fn reached(&self, step: &Step, done: bool);
+}
+
+/// One run's journal.
+#[derive(Clone)]
+pub struct Journal {
+    store: Store,
+    run: RunId,
+    boundary: Option<Arc<dyn Boundary>>,
+}
+
+/// Why a journalled step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The step itself.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The journal could not be written; the step was not begun, or its outcome is not known.
+    #[error("the journal could not be written")]
+    Store(#[from] StoreError),
+}
+
+impl Journal {
+    /// The journal of a run.
+    pub fn new(store: Store, run: RunId, boundary: Option<Arc<dyn Boundary>>) -> Self {
+        Journal { store, run, boundary }
+    }
+
+    /// Writes the intent, does the step, writes the outcome.
+    ///
+    /// # Errors
+    /// The step's own error, or the store's.
+    pub async fn step<T, E, F>(&self, service: &ServiceName, step: Step, work: F) -> Result<T, E>
+    where
+        E: std::fmt::Display + From<StoreError>,
+        F: Future<Output = Result<T, E>>,
+    {
+        let intent = serde_json::to_value(&step).expect("a step is plain data");
+        let seq = self.store.journal_intent(self.run, Some(service), intent, Timestamp::now()).await?;
+        self.reached(&step, false);
+        let result = work.await;
+        self.reached(&step, true);
+        let outcome = match &result {
+            Ok(_) => Outcome::Done,
+            Err(error) => Outcome::Failed { why: error.to_string() },
+        };
+        let outcome = serde_json::to_value(&outcome).expect("an outcome is plain data");
+        self.store.journal_outcome(self.run, seq, outcome, Timestamp::now()).await?;
+        result
+    }
+
+    fn reached(&self, step: &Step, done: bool) {
+        if let Some(boundary) = &self.boundary {
+            boundary.reached(step, done);
+        }
+    }
+}
