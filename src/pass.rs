@@ -208,8 +208,7 @@ impl Passes {
         let Reading { mut declared, reference, commit, mut notes, no_file: _ } = reading;
         let base = self.parts.store.base(&site.environment.id).await?;
         let (gaps, mut live) = tokio::join!(self.complete(&mut declared, site, actor), site.provider.observe());
-        let fingerprints = self.parts.secrets.fingerprints();
-        seal(&mut live, &declared, &base, &|value| fingerprints.fingerprint(value));
+        seal(&mut live, &declared, &base, &|value| self.parts.secrets.fingerprint(value));
         let drift = compare(&declared, &gaps, &base, &live, &site.can);
         if options.rollback_to.is_some() {
             notes.push("a rollback uses the recorded images and the secrets of now, and runs no pipelines".to_owned());
@@ -241,8 +240,7 @@ impl Passes {
         // Policies cannot be seen: what was to be recorded counts as applied.
         let base = plan.applied(None, Timestamp::now());
         let mut live = site.provider.observe().await;
-        let fingerprints = self.parts.secrets.fingerprints();
-        seal(&mut live, &declared, &base, &|value| fingerprints.fingerprint(value));
+        seal(&mut live, &declared, &base, &|value| self.parts.secrets.fingerprint(value));
         let drift = compare(&declared, &crate::drift::Gaps::default(), &base, &live, &site.can);
         let context = PlanContext {
             environment: plan.environment.clone(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::declared::Declared;
 use crate::drift::Gaps;
@@ -78,7 +78,7 @@ impl Passes {
             .resolve(reference, &format!("{id} secret {name}"), actor)
             .await
             .map_err(|error| format!("the secret {name} of {id}: {error}"))?;
-        Ok(self.parts.secrets.fingerprints().fingerprint_secret(&value))
+        Ok(self.parts.secrets.fingerprint(value.expose_secret()))
     }
 }
 

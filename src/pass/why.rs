@@ -75,8 +75,7 @@ impl Passes {
         let Reading { mut declared, commit, .. } = self.read(&site, None, actor).await?;
         let base = self.parts.store.base(id).await?;
         let (gaps, mut live) = tokio::join!(self.complete(&mut declared, &site, actor), site.provider.observe());
-        let fingerprints = self.parts.secrets.fingerprints();
-        seal(&mut live, &declared, &base, &|value| fingerprints.fingerprint(value));
+        seal(&mut live, &declared, &base, &|value| self.parts.secrets.fingerprint(value));
         let drift = compare(&declared, &gaps, &base, &live, &site.can);
 
         let leaf =

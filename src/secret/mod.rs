@@ -1,15 +1,18 @@
 //! Auth references: URIs that name a secret without holding it, and the keyed fingerprints by which secrets compare.
+//!
+//! Values are read when they are needed, handed on as [`secrecy::SecretString`], and kept nowhere. Must not know where
+//! the audit log is: whoever resolves brings a [`Witness`].
 
 mod fingerprint;
 mod resolve;
-
-pub use fingerprint::{Fingerprints, KEY_FILE};
-pub use resolve::{SECRET_MAX, SecretError, Secrets};
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use fingerprint::{Fingerprinter, KEY_FILE, KeyError};
+pub use resolve::{SECRET_BYTES_MAX, SecretError, Secrets, Witness};
 
 use crate::ids::schema_as_text;
 
