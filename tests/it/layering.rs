@@ -20,7 +20,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["ids", "authority", "live", "declared", "drift", "plan", "secret"]),
     ("git", &["ids", "declared", "live", "secret", "settings"]),
     ("provider", &["ids", "declared", "live", "secret", "settings", "git", "sync::gate"]),
-    ("deploy", &["ids", "live", "drift", "plan", "provider", "sync::gate"]),
+    ("deploy", &["ids", "live", "drift", "plan", "provider", "sync::gate", "sync::journal"]),
+    ("health", &["ids", "live", "drift", "pass", "provider", "deploy::check", "store"]),
     (
         "sync",
         &[
@@ -36,6 +37,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "secret",
             "store",
             "settings",
+            "pass",
+            "report",
         ],
     ),
     (
@@ -53,6 +56,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "secret",
             "store",
             "settings",
+            "deploy::check",
+            "health::service_health",
         ],
     ),
     (
