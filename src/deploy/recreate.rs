@@ -16,8 +16,9 @@ use crate::live::value::Value;
 use crate::live::{LiveReplica, LiveService, Observed, ReplicaId};
 use crate::plan::{Action, ActionKind};
 use crate::provider::{Progress, Provider, ReplicaSpec, StepError};
+use crate::store::StoreError;
 use crate::sync::gate::SyncPermit;
-use crate::sync::journal::{Journal, Step, Unwritten};
+use crate::sync::journal::{Journal, Step};
 
 /// How many of a failed replica's last output lines go into the run's report.
 const TAIL: usize = 20;
@@ -85,13 +86,13 @@ enum Stop {
     Step(#[from] StepError),
     #[error("{0}")]
     Gate(String),
-    #[error(transparent)]
-    Journal(#[from] Unwritten),
+    #[error("the journal could not be written")]
+    Store(#[from] StoreError),
 }
 
 impl Stop {
     fn out_of_reach(&self) -> bool {
-        matches!(self, Stop::Step(StepError::Unreachable(_)) | Stop::Journal(_))
+        matches!(self, Stop::Step(StepError::Unreachable(_)) | Stop::Store(_))
     }
 }
 

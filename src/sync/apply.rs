@@ -20,7 +20,7 @@ use crate::report::text::printable;
 use crate::store::records::RunState;
 use crate::store::{Store, StoreError};
 use crate::sync::gate::SyncPermit;
-use crate::sync::journal::{Boundary, Journal, Step, Unwritten};
+use crate::sync::journal::{Boundary, Journal, Step};
 use crate::sync::output::Output;
 
 /// How carrying out a plan ended.
@@ -55,12 +55,6 @@ enum Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Failure::Parked(error.to_string())
-    }
-}
-
-impl From<Unwritten> for Failure {
-    fn from(error: Unwritten) -> Self {
         Failure::Parked(error.to_string())
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{RunId, ServiceName};
 use crate::live::ReplicaId;
 use crate::live::field::FieldPath;
+use crate::provider::StepError;
 use crate::store::{Store, StoreError};
 
 /// One step of a run, with all that settling it after a crash needs.
@@ -85,15 +86,15 @@ pub struct Journal {
     boundary: Option<Arc<dyn Boundary>>,
 }
 
-/// The journal could not be written: the step was not begun, or its outcome is not known.
+/// Why a journalled step failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the journal could not be written: {0}")]
-pub struct Unwritten(String);
-
-impl From<StoreError> for Unwritten {
-    fn from(error: StoreError) -> Self {
-        Unwritten(error.to_string())
-    }
+pub enum JournalError {
+    /// The step itself.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The journal could not be written; the step was not begun, or its outcome is not known.
+    #[error("the journal could not be written")]
+    Store(#[from] StoreError),
 }
 
 impl Journal {
@@ -108,12 +109,11 @@ impl Journal {
     /// The step's own error, or the store's.
     pub async fn step<T, E, F>(&self, service: &ServiceName, step: Step, work: F) -> Result<T, E>
     where
-        E: std::fmt::Display + From<Unwritten>,
+        E: std::fmt::Display + From<StoreError>,
         F: Future<Output = Result<T, E>>,
     {
         let intent = serde_json::to_value(&step).expect("a step is plain data");
-        let seq = self.store.journal_intent(self.run, Some(service), intent, Timestamp::now()).await;
-        let seq = seq.map_err(Unwritten::from)?;
+        let seq = self.store.journal_intent(self.run, Some(service), intent, Timestamp::now()).await?;
         self.reached(&step, false);
         let result = work.await;
         self.reached(&step, true);
@@ -122,7 +122,7 @@ impl Journal {
             Err(error) => Outcome::Failed { why: error.to_string() },
         };
         let outcome = serde_json::to_value(&outcome).expect("an outcome is plain data");
-        self.store.journal_outcome(self.run, seq, outcome, Timestamp::now()).await.map_err(Unwritten::from)?;
+        self.store.journal_outcome(self.run, seq, outcome, Timestamp::now()).await?;
         result
     }
 

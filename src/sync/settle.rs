@@ -13,7 +13,7 @@ use crate::provider::{Progress, Provider, StepError};
 use crate::store::records::{JournalEntry, Run, RunState};
 use crate::store::{Store, StoreError};
 use crate::sync::gate::SyncPermit;
-use crate::sync::journal::{Journal, Step, Unwritten};
+use crate::sync::journal::{Journal, Step};
 use crate::sync::output::Output;
 
 /// What the journal says of one service.
@@ -36,9 +36,6 @@ pub enum Unsettled {
     /// A step of settling failed; it is tried again.
     #[error(transparent)]
     Step(#[from] StepError),
-    /// The journal could not be written.
-    #[error(transparent)]
-    Journal(#[from] Unwritten),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

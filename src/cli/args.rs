@@ -1,0 +1,215 @@
+//! The command line's tree: which verbs there are, what they share, and who carries them out.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
+
+use crate::cli::client::{Client, ClientError, DEFAULT_SOCKET, Endpoint};
+use crate::cli::failure::Advice;
+use crate::cli::terminal::Terminal;
+use crate::cli::{
+    Outcome, completions, env, history, logs, plan, project, refresh, rollback, sample_server, schema, service, show,
+    status, sync, token, validate, why,
+};
+
+/// The verbs by purpose; a test keeps it complete.
+const VERBS: &str = "\
+See:
+  status       Is what runs what the repository declares, and is it healthy?
+  plan         What would a sync change, field by field, and why?
+  why          One field: what is declared, last applied and running
+  history      The runs of an environment
+  show         One run with its steps and output, or one plan
+  logs         The output of a run or of a service
+
+Change:
+  sync         Carry out a plan, after showing it and asking
+  rollback     Go back to a recorded release, after showing the plan and asking
+  refresh      Look at Git and at what runs now, instead of in a minute
+
+Register (admin):
+  project      Repositories that are watched
+  env          Where their services run, and with which secrets
+  service      Services for files in the short form
+  token        Bearer tokens for the API over TCP
+
+Write the file:
+  validate     Check a file, with every mistake at its line and column
+  schema       The file's JSON Schema, for editors
+
+Run and look after:
+  completions  Completions for a shell";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 in sync or done, 2 drift, 1 error (wrong usage too).
+Nothing but `sync` and `rollback` changes what runs.";
+
+/// GitOps without surprises: field-level drift from Git to what runs, changed only by an explicit sync.
+#[derive(Debug, Parser)]
+#[command(
+    name = "trueup",
+    version,
+    max_term_width = 100,
+    help_template = "{about}\n\n{usage-heading} {usage}\n\n{before-help}Options:\n{options}{after-help}",
+    before_help = VERBS,
+    after_help = EXIT_CODES,
+    disable_help_subcommand = true
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Where the daemon is. The token comes from the environment only: arguments are visible to every user of a machine.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Connection {
+    /// The daemon's Unix socket
+    #[arg(long, global = true, env = "TRUEUP_SOCKET", value_name = "PATH", default_value = DEFAULT_SOCKET, help_heading = "Daemon")]
+    socket: PathBuf,
+    /// The daemon's URL, instead of its socket; the bearer token is read from TRUEUP_TOKEN
+    #[arg(long, global = true, env = "TRUEUP_URL", value_name = "URL", help_heading = "Daemon")]
+    url: Option<String>,
+}
+
+impl Connection {
+    /// The client for it.
+    pub(super) fn client(&self) -> Result<Client, ClientError> {
+        Client::new(self.endpoint()?)
+    }
+
+    /// The socket, whether or not a URL takes its place.
+    pub(super) fn socket(&self) -> &std::path::Path {
+        &self.socket
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, ClientError> {
+        let Some(url) = &self.url else { return Ok(Endpoint::Socket(self.socket.clone())) };
+        match std::env::var("TRUEUP_TOKEN") {
+            Ok(token) if !token.trim().is_empty() => {
+                Ok(Endpoint::Url(url.clone(), SecretString::from(token.trim().to_owned())))
+            }
+            _ => Err(ClientError::Unreachable(Advice::new(
+                "a daemon's URL takes a token, and TRUEUP_TOKEN is not set",
+                "an admin makes one with `trueup token add NAME --role operator`",
+            ))),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+enum Verb {
+    Status(status::Status),
+    Plan(plan::PlanArgs),
+    Why(why::Why),
+    History(history::History),
+    Show(show::Show),
+    Logs(logs::Logs),
+    Sync(sync::SyncArgs),
+    Rollback(rollback::Rollback),
+    Refresh(refresh::Refresh),
+    #[command(subcommand)]
+    Project(project::Project),
+    #[command(subcommand, visible_alias = "environment")]
+    Env(env::Env),
+    #[command(subcommand)]
+    Service(service::Service),
+    #[command(subcommand)]
+    Token(token::Token),
+    Validate(validate::Validate),
+    Schema(schema::Schema),
+    #[command(hide = true)]
+    SampleServer(sample_server::SampleServer),
+    Completions(completions::Completions),
+}
+
+/// What every verb that speaks to the daemon needs.
+pub(super) struct Context<'a> {
+    /// The daemon.
+    pub(super) client: Client,
+    /// Where to write.
+    pub(super) terminal: &'a mut Terminal,
+}
+
+/// Hands a parsed command line to its verb.
+pub(super) fn dispatch(cli: Cli, terminal: &mut Terminal) -> anyhow::Result<Outcome> {
+    let Cli { connection, verb } = cli;
+    match verb {
+        Verb::Validate(verb) => validate::run(&verb, terminal),
+        Verb::Schema(verb) => schema::run(&verb, terminal),
+        Verb::Completions(verb) => completions::run(&verb, terminal),
+        Verb::SampleServer(verb) => sample_server::run(&verb),
+        online => {
+            let context = Context { client: connection.client()?, terminal };
+            block_on(dispatch_online(online, context))
+        }
+    }
+}
+
+async fn dispatch_online(verb: Verb, context: Context<'_>) -> anyhow::Result<Outcome> {
+    match verb {
+        Verb::Status(verb) => status::run(&verb, context).await,
+        Verb::Plan(verb) => plan::run(&verb, context).await,
+        Verb::Why(verb) => why::run(&verb, context).await,
+        Verb::History(verb) => history::run(&verb, context).await,
+        Verb::Show(verb) => show::run(&verb, context).await,
+        Verb::Logs(verb) => logs::run(&verb, context).await,
+        Verb::Sync(verb) => sync::run(&verb, context).await,
+        Verb::Rollback(verb) => rollback::run(&verb, context).await,
+        Verb::Refresh(verb) => refresh::run(&verb, context).await,
+        Verb::Project(verb) => project::run(&verb, context).await,
+        Verb::Env(verb) => env::run(&verb, context).await,
+        Verb::Service(verb) => service::run(&verb, context).await,
+        Verb::Token(verb) => token::run(&verb, context).await,
+        Verb::Validate(_) | Verb::Schema(_) | Verb::Completions(_) | Verb::SampleServer(_) => {
+            anyhow::bail!("this verb needs no daemon and was carried out without one")
+        }
+    }
+}
+
+fn block_on<F: Future<Output = anyhow::Result<Outcome>>>(verb: F) -> anyhow::Result<Outcome> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(verb)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::{Cli, VERBS};
+
+    #[test]
+    fn the_tree_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_overview_names_every_verb_and_no_other() {
+        let listed: Vec<&str> = VERBS
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "))
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        let command = Cli::command();
+        let verbs: Vec<&str> =
+            command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(|verb| verb.get_name()).collect();
+        assert_eq!(listed, verbs);
+    }
+
+    #[test]
+    fn every_verb_says_what_it_is_for() {
+        fn check(command: &clap::Command) {
+            for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+                assert!(verb.get_about().is_some(), "{} has no description", verb.get_name());
+                for argument in verb.get_arguments() {
+                    let id = argument.get_id().as_str();
+                    assert!(argument.get_help().is_some() || id == "help", "{} {id} has no help", verb.get_name());
+                }
+                check(verb);
+            }
+        }
+        check(&Cli::command());
+    }
+}

@@ -1,0 +1,115 @@
+//! `trueup plan`: what a sync would change, field by field, and why.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use reqwest::Method;
+
+use crate::cli::args::Context;
+use crate::cli::client::{Client, ClientError};
+use crate::cli::terminal::Terminal;
+use crate::cli::{Outcome, missing};
+use crate::http::dto::PlanRequest;
+use crate::ids::{EnvironmentRef, RunId, ServiceName};
+use crate::plan::Plan;
+
+/// What would a sync change, field by field, and why?
+///
+/// Looks at Git and at what runs now, compares, and changes nothing. The plan's digest is what `trueup sync --plan`
+/// takes: it then carries out exactly this plan, or refuses and says what moved.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  trueup plan shop/production                      the tip of the tracked branch
+  trueup plan shop/production --ref feature        any branch, tag, commit, or refs/pull/7/head
+  trueup plan shop/production --service web        only this service
+
+Reading it: + create, ~ change, -/+ replace, - delete. Each changed field says its cause:
+  new    nothing was applied here yet      repo   the file changed
+  live   what runs was changed             both   both changed
+  input  the file stood still, but a tag, a secret or an operator's setting moved
+
+Exit codes: 0 in sync, 2 drift, 1 error, or too little could be seen to say.")]
+pub(super) struct PlanArgs {
+    /// The environment, as PROJECT/ENVIRONMENT
+    #[arg(value_name = "PROJECT/ENVIRONMENT")]
+    target: EnvironmentRef,
+    #[command(flatten)]
+    options: Options,
+    /// Print the plan as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a plan is asked for; `sync` takes the same.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Options {
+    /// A branch, tag, commit or full ref instead of the tracked branch
+    #[arg(long = "ref", value_name = "REF")]
+    pub(super) reference: Option<String>,
+    /// Only this service (repeatable)
+    #[arg(long = "service", value_name = "NAME")]
+    pub(super) services: Vec<ServiceName>,
+    /// Delete services that run and are no longer declared; their volumes stay
+    #[arg(long)]
+    pub(super) prune: bool,
+}
+
+impl Options {
+    /// The services as a set; `None` where none was named.
+    pub(super) fn services(&self) -> Option<BTreeSet<ServiceName>> {
+        (!self.services.is_empty()).then(|| self.services.iter().cloned().collect())
+    }
+
+    /// The request for a plan with these options.
+    pub(super) fn request(&self, rollback_to: Option<RunId>) -> PlanRequest {
+        PlanRequest {
+            reference: self.reference.clone(),
+            services: self.services(),
+            prune: self.prune,
+            rollback_to,
+            cached: false,
+        }
+    }
+}
+
+/// Asks the daemon for the plan and shows it.
+pub(super) async fn run(verb: &PlanArgs, context: Context<'_>) -> anyhow::Result<Outcome> {
+    let plan = make(&context.client, &verb.target, &verb.options.request(None)).await?;
+    present(&plan, verb.json, context.terminal)
+}
+
+/// A fresh plan from the daemon.
+///
+/// # Errors
+/// It could not be made; an unknown environment comes with a suggestion.
+pub(super) async fn make(client: &Client, target: &EnvironmentRef, request: &PlanRequest) -> anyhow::Result<Plan> {
+    let path = format!("/projects/{}/environments/{}/plan", target.project, target.environment);
+    let reply: Result<Plan, ClientError> = client.send(Method::POST, &path, request).await;
+    match reply {
+        Ok(plan) => Ok(plan),
+        Err(error) => Err(missing::explain(client, target, error).await),
+    }
+}
+
+/// Shows a plan as it is and says what it means for the exit code.
+pub(super) fn present(plan: &Plan, json: bool, terminal: &mut Terminal) -> anyhow::Result<Outcome> {
+    if json {
+        terminal.json(plan)?;
+    } else {
+        let text = terminal.plan(plan);
+        terminal.text(&text)?;
+    }
+    Ok(verdict(plan))
+}
+
+/// What a plan means: drift where something differs, unclear where nothing is known to differ but not all was seen.
+pub(super) fn verdict(plan: &Plan) -> Outcome {
+    if !plan.actions.is_empty() || !plan.orphans.is_empty() {
+        Outcome::Drift
+    } else if plan.unknowns.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::Unclear
+    }
+}

@@ -1,0 +1,238 @@
+//! `trueup project`: which repositories are watched.
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+
+use crate::cli::args::Context;
+use crate::cli::client::{Client, ClientError};
+use crate::cli::table::{Cell, Table};
+use crate::cli::terminal::{Terminal, Tone};
+use crate::cli::{Outcome, missing, status};
+use crate::http::dto::{CONFIG_PATH, NewProject, ProjectPatch, ProjectView};
+use crate::ids::ProjectName;
+use crate::secret::AuthRef;
+
+/// Repositories that are watched
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(super) enum Project {
+    Add(Add),
+    List(List),
+    Show(Show),
+    Set(Set),
+    Remove(Remove),
+}
+
+/// Watch a repository
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  trueup project add shop https://git.acme.dev/shop.git
+  trueup project add shop https://git.acme.dev/shop.git --auth env://SHOP_TOKEN --branch main
+  trueup project add shop .                        a repository on this machine
+
+The token itself is never given to Trueup: env:// and file:// name where the daemon finds it.")]
+pub(super) struct Add {
+    /// The project's name
+    name: ProjectName,
+    /// The repository: https://, ssh://, file://, or a path on the daemon's machine
+    url: String,
+    /// Where the daemon finds the token, password or key: env://NAME or file:///PATH
+    #[arg(long, value_name = "REFERENCE")]
+    auth: Option<AuthRef>,
+    /// The tracked branch; without it, the remote's HEAD
+    #[arg(long, value_name = "BRANCH")]
+    branch: Option<String>,
+    /// The file's path within the repository
+    #[arg(long, value_name = "PATH", default_value = CONFIG_PATH)]
+    config_path: String,
+}
+
+/// All projects, with how their last read went
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One project with its environments
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The project's name
+    name: ProjectName,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Change a project; what is not named stays
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  trueup project set shop --branch release
+  trueup project set shop --no-auth
+  trueup project set shop --disable                stop reading it; what runs goes on")]
+pub(super) struct Set {
+    /// The project's name
+    name: ProjectName,
+    /// The repository
+    #[arg(long)]
+    url: Option<String>,
+    /// Where the daemon finds the token, password or key
+    #[arg(long, value_name = "REFERENCE")]
+    auth: Option<AuthRef>,
+    /// Read without credentials
+    #[arg(long, conflicts_with = "auth")]
+    no_auth: bool,
+    /// The tracked branch
+    #[arg(long, value_name = "BRANCH")]
+    branch: Option<String>,
+    /// Track the remote's HEAD
+    #[arg(long, conflicts_with = "branch")]
+    no_branch: bool,
+    /// The file's path within the repository
+    #[arg(long, value_name = "PATH")]
+    config_path: Option<String>,
+    /// Stop reading it
+    #[arg(long)]
+    disable: bool,
+    /// Read it again
+    #[arg(long, conflicts_with = "disable")]
+    enable: bool,
+}
+
+/// Forget a project; what runs goes on running
+#[derive(Debug, Args)]
+pub(super) struct Remove {
+    /// The project's name
+    name: ProjectName,
+    /// Also forget its environments, with their secrets' references, bases and history
+    #[arg(long)]
+    force: bool,
+}
+
+/// Carries out a `project` verb.
+pub(super) async fn run(verb: &Project, context: Context<'_>) -> anyhow::Result<Outcome> {
+    let Context { client, terminal } = context;
+    match verb {
+        Project::Add(verb) => add(verb, &client, terminal).await,
+        Project::List(verb) => list(verb, &client, terminal).await,
+        Project::Show(verb) => show(verb, &client, terminal).await,
+        Project::Set(verb) => set(verb, &client, terminal).await,
+        Project::Remove(verb) => {
+            let path = format!("/projects/{}?force={}", verb.name, verb.force);
+            let reply = client.tell(Method::DELETE, &path).await;
+            if let Err(error) = reply {
+                return Err(missing::explain_project(&client, &verb.name, error).await);
+            }
+            terminal.line(&format!("Project {} is forgotten. What it ran goes on running.", verb.name))?;
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+async fn add(verb: &Add, client: &Client, terminal: &mut Terminal) -> anyhow::Result<Outcome> {
+    let body = NewProject {
+        name: verb.name.clone(),
+        url: absolute(&verb.url, client)?,
+        auth: verb.auth.clone(),
+        tracked: verb.branch.clone(),
+        config_path: verb.config_path.clone(),
+    };
+    let project: ProjectView = client.send(Method::POST, "/projects", &body).await?;
+    terminal.line(&format!("Project {} is watched: {}", project.name, project.url))?;
+    terminal.note(Tone::Dim, &format!("next: trueup env add {}/production --provider docker", project.name))?;
+    Ok(Outcome::Done)
+}
+
+/// A relative path means the caller's folder, and the daemon has another one.
+fn absolute(url: &str, client: &Client) -> anyhow::Result<String> {
+    let is_path = !url.contains("://") && !url.split('/').next().is_some_and(|first| first.contains(':'));
+    if !is_path || !client.is_local() {
+        return Ok(url.to_owned());
+    }
+    Ok(std::path::absolute(url)?.display().to_string())
+}
+
+/// A patch's entry: set, unset (`null`), or left alone.
+pub(super) fn set_or_unset<T: Clone>(set: Option<&T>, unset: bool) -> Option<Option<T>> {
+    match (set, unset) {
+        (Some(value), _) => Some(Some(value.clone())),
+        (None, true) => Some(None),
+        (None, false) => None,
+    }
+}
+
+async fn list(verb: &List, client: &Client, terminal: &mut Terminal) -> anyhow::Result<Outcome> {
+    let projects: Vec<ProjectView> = client.get("/projects").await?;
+    if verb.json {
+        terminal.json(&projects)?;
+    } else if projects.is_empty() {
+        terminal.line("No project is registered yet: trueup project add NAME URL")?;
+    } else {
+        let mut table = Table::new(&["PROJECT", "REPOSITORY", "TRACKED", "FILE", "ENVIRONMENTS"]);
+        for project in &projects {
+            table.row(vec![
+                Cell::plain(project.name.as_str()),
+                Cell::plain(&project.url),
+                Cell::plain(project.tracked.as_deref().unwrap_or("HEAD")),
+                Cell::plain(&project.config_path),
+                if project.disabled {
+                    Cell::new(Tone::Warn, "(disabled)")
+                } else {
+                    let names: Vec<&str> = project.environments.iter().map(|view| view.name.as_str()).collect();
+                    Cell::plain(names.join(", "))
+                },
+            ]);
+        }
+        terminal.text(&table.render(terminal.colour()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+async fn show(verb: &Show, client: &Client, terminal: &mut Terminal) -> anyhow::Result<Outcome> {
+    let reply: Result<ProjectView, ClientError> = client.get(&format!("/projects/{}", verb.name)).await;
+    let project = match reply {
+        Ok(project) => project,
+        Err(error) => return Err(missing::explain_project(client, &verb.name, error).await),
+    };
+    if verb.json {
+        terminal.json(&project)?;
+        return Ok(Outcome::Done);
+    }
+    let mut facts = Table::new(&[]);
+    let mut fact = |name: &str, value: &str| facts.row(vec![Cell::new(Tone::Dim, name), Cell::plain(value)]);
+    fact("project", project.name.as_str());
+    fact("repository", &project.url);
+    fact("credentials", &project.auth.as_ref().map_or("none".to_owned(), ToString::to_string));
+    fact("tracked", project.tracked.as_deref().unwrap_or("the remote's HEAD"));
+    fact("file", &project.config_path);
+    fact("reading", if project.disabled { "disabled" } else { "enabled" });
+    terminal.text(facts.render(terminal.colour()).trim_start_matches('\n'))?;
+    status::environments_of(client, &verb.name, terminal).await?;
+    Ok(Outcome::Done)
+}
+
+async fn set(verb: &Set, client: &Client, terminal: &mut Terminal) -> anyhow::Result<Outcome> {
+    let change = ProjectPatch {
+        url: verb.url.as_deref().map(|url| absolute(url, client)).transpose()?,
+        auth: set_or_unset(verb.auth.as_ref(), verb.no_auth),
+        tracked: set_or_unset(verb.branch.as_ref(), verb.no_branch),
+        config_path: verb.config_path.clone(),
+        disabled: (verb.disable || verb.enable).then_some(verb.disable),
+    };
+    anyhow::ensure!(
+        change != ProjectPatch::default(),
+        "nothing to change was named; `trueup project set --help` shows what there is"
+    );
+    let reply: Result<ProjectView, ClientError> =
+        client.send(Method::PATCH, &format!("/projects/{}", verb.name), &change).await;
+    match reply {
+        Ok(project) => {
+            terminal.line(&format!("Project {} is changed.", project.name))?;
+            Ok(Outcome::Done)
+        }
+        Err(error) => Err(missing::explain_project(client, &verb.name, error).await),
+    }
+}

@@ -1,0 +1,83 @@
+//! `trueup rollback`: back to a recorded release, through the same door as `sync`.
+
+use clap::Args;
+use reqwest::Method;
+
+use crate::cli::args::Context;
+use crate::cli::client::{Client, ClientError};
+use crate::cli::failure::Advice;
+use crate::cli::plan::{self, Options};
+use crate::cli::sync::{self, Consent};
+use crate::cli::{Outcome, follow, history};
+use crate::http::dto::{RollbackBody, RunStarted, RunState};
+use crate::ids::{EnvironmentRef, RunId, ServiceName};
+
+/// Go back to a recorded release, after showing the plan and asking
+///
+/// A release is what a run applied and verified: the same image digests and the same leaves, with the secrets of today.
+/// Without --to it is the release before the one that runs. The tip of the branch then shows as drift with cause
+/// `repo`: nothing is forgotten, and nothing is forced.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  trueup rollback shop/production                 the release before this one
+  trueup rollback shop/production --to 12         the release of run 12 (see `trueup history`)
+  trueup rollback shop/production --to 12 --service web
+
+Exit codes: 0 done or nothing to do, 1 error, refused, declined or failed.")]
+pub(super) struct Rollback {
+    /// The environment, as PROJECT/ENVIRONMENT
+    #[arg(value_name = "PROJECT/ENVIRONMENT")]
+    target: EnvironmentRef,
+    /// The run whose release is to come back
+    #[arg(long, value_name = "RUN")]
+    to: Option<RunId>,
+    /// Only this service (repeatable)
+    #[arg(long = "service", value_name = "NAME")]
+    services: Vec<ServiceName>,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// Shows the way back, asks, starts and follows.
+pub(super) async fn run(verb: &Rollback, context: Context<'_>) -> anyhow::Result<Outcome> {
+    let Context { client, terminal } = context;
+    let plan = match &verb.consent.plan {
+        Some(digest) => sync::recorded(&client, digest, &verb.target).await?,
+        None => {
+            let to = match verb.to {
+                Some(run) => run,
+                None => release_before(&client, &verb.target).await?,
+            };
+            let options = Options { services: verb.services.clone(), ..Options::default() };
+            plan::make(&client, &verb.target, &options.request(Some(to))).await?
+        }
+    };
+    if !sync::agreed(&plan, &verb.consent, "Go back to this release?", terminal)? {
+        return Ok(Outcome::Unclear);
+    }
+    if plan.actions.is_empty() {
+        return sync::nothing_to_do(&plan);
+    }
+    let body = RollbackBody { plan: plan.digest.to_string(), to: plan.options.rollback_to };
+    let path = format!("/projects/{}/environments/{}/rollback", verb.target.project, verb.target.environment);
+    let started: Result<RunStarted, ClientError> = client.send(Method::POST, &path, &body).await;
+    match started {
+        Ok(started) => follow::run(&client, started.run, verb.consent.detach, terminal).await,
+        Err(error) => sync::refused(&client, &verb.target, error, terminal).await,
+    }
+}
+
+/// The latest release that was whole, before the present one.
+async fn release_before(client: &Client, target: &EnvironmentRef) -> anyhow::Result<RunId> {
+    let runs = history::runs(client, target, 100).await?;
+    let mut releases = runs.iter().filter(|run| run.state == RunState::Succeeded);
+    match releases.nth(1) {
+        Some(run) => Ok(run.id),
+        None => Err(Advice::new(
+            format!("{target} has no release before the present one to go back to"),
+            format!("`trueup history {target}` lists what was synced"),
+        )
+        .into()),
+    }
+}
