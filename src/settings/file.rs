@@ -1,0 +1,281 @@
+//! The settings file as it is written: keys, notations, and the rules of each value.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{GitLimits, InvalidSettings, Log, LogFormat, LogLevel, PortRange, Settings};
+use crate::live::quantity::{Bytes, DURATION_EXPECTED, Millis, SIZE_EXPECTED};
+
+const TOP: &[&str] = &[
+    "state_dir",
+    "socket",
+    "socket_group",
+    "listen",
+    "listen_unencrypted",
+    "supervisor_socket",
+    "port_range",
+    "poll_interval",
+    "observe_interval",
+    "max_polls_per_host",
+    "offline",
+    "git",
+    "log",
+];
+const GIT: &[&str] =
+    &["allowed_hosts", "timeout", "fetch_timeout", "max_file", "max_mirror", "known_hosts", "accept_new_hosts"];
+const LOG: &[&str] = &["format", "level"];
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    state_dir: Option<Spanned<PathBuf>>,
+    socket: Option<Spanned<PathBuf>>,
+    socket_group: Option<Spanned<String>>,
+    listen: Option<Spanned<String>>,
+    listen_unencrypted: Option<bool>,
+    supervisor_socket: Option<Spanned<PathBuf>>,
+    port_range: Option<Spanned<String>>,
+    poll_interval: Option<Spanned<Amount>>,
+    observe_interval: Option<Spanned<Amount>>,
+    max_polls_per_host: Option<Spanned<i64>>,
+    offline: Option<bool>,
+    #[serde(default)]
+    git: GitTable,
+    #[serde(default)]
+    log: LogTable,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GitTable {
+    allowed_hosts: Option<Vec<Spanned<String>>>,
+    timeout: Option<Spanned<Amount>>,
+    fetch_timeout: Option<Spanned<Amount>>,
+    max_file: Option<Spanned<Amount>>,
+    max_mirror: Option<Spanned<Amount>>,
+    known_hosts: Option<Spanned<PathBuf>>,
+    accept_new_hosts: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogTable {
+    format: Option<LogFormat>,
+    level: Option<LogLevel>,
+}
+
+/// A duration or a size: text with a unit, or a bare number.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a text with a unit, such as \"60s\" or \"256Ki\", or a bare number")]
+enum Amount {
+    Number(u64),
+    Text(String),
+}
+
+impl Amount {
+    fn text(&self) -> String {
+        match self {
+            Amount::Number(number) => number.to_string(),
+            Amount::Text(text) => text.clone(),
+        }
+    }
+}
+
+pub(super) fn keys() -> Vec<String> {
+    let top = TOP.iter().filter(|key| !matches!(**key, "git" | "log")).map(|key| (*key).to_owned());
+    let git = GIT.iter().map(|key| format!("git.{key}"));
+    let log = LOG.iter().map(|key| format!("log.{key}"));
+    top.chain(git).chain(log).collect()
+}
+
+/// What is wrong at a place of the text.
+struct Wrong {
+    span: Range<usize>,
+    message: String,
+    help: Option<String>,
+}
+
+fn wrong<T>(spanned: &Spanned<T>, message: impl Into<String>) -> Wrong {
+    Wrong { span: spanned.span(), message: message.into(), help: None }
+}
+
+pub(super) fn parse(text: &str) -> Result<Settings, InvalidSettings> {
+    let parsed = toml::from_str::<File>(text).map_err(|error| Wrong {
+        span: error.span().unwrap_or(0..0),
+        help: suggestion(error.message()),
+        message: error.message().to_owned(),
+    });
+    parsed.and_then(settings).map_err(|wrong| placed(text, wrong))
+}
+
+fn placed(text: &str, wrong: Wrong) -> InvalidSettings {
+    let before = text.get(..wrong.span.start.min(text.len())).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    InvalidSettings {
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        message: wrong.message,
+        help: wrong.help,
+    }
+}
+
+/// The known key nearest to an unknown one, if it is near.
+fn suggestion(message: &str) -> Option<String> {
+    let unknown = message.strip_prefix("unknown field `")?.split('`').next()?;
+    let known = TOP.iter().chain(GIT).chain(LOG);
+    let (distance, key) = known.map(|key| (edits(unknown, key), key)).min()?;
+    if distance == 0 {
+        let table = if GIT.contains(key) { "git" } else { "log" };
+        return Some(format!("`{key}` belongs into the table [{table}]"));
+    }
+    (distance <= 3 && distance < unknown.len()).then(|| format!("did you mean `{key}`?"))
+}
+
+/// How many characters have to be put in, taken out or replaced to get from one word to the other.
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+fn settings(file: File) -> Result<Settings, Wrong> {
+    let defaults = Settings::default();
+    let listen_unencrypted = file.listen_unencrypted.unwrap_or(defaults.listen_unencrypted);
+    Ok(Settings {
+        state_dir: path(file.state_dir)?.unwrap_or(defaults.state_dir),
+        socket: path(file.socket)?,
+        socket_group: group(file.socket_group)?.unwrap_or(defaults.socket_group),
+        listen: listen(file.listen, listen_unencrypted)?,
+        listen_unencrypted,
+        supervisor_socket: path(file.supervisor_socket)?,
+        port_range: port_range(file.port_range)?.unwrap_or(defaults.port_range),
+        poll_interval: interval(file.poll_interval)?.unwrap_or(defaults.poll_interval),
+        observe_interval: interval(file.observe_interval)?.unwrap_or(defaults.observe_interval),
+        max_polls_per_host: polls(file.max_polls_per_host)?.unwrap_or(defaults.max_polls_per_host),
+        offline: file.offline.unwrap_or(defaults.offline),
+        git: git(file.git, defaults.git)?,
+        log: Log {
+            format: file.log.format.unwrap_or(defaults.log.format),
+            level: file.log.level.unwrap_or(defaults.log.level),
+        },
+    })
+}
+
+fn git(table: GitTable, defaults: GitLimits) -> Result<GitLimits, Wrong> {
+    let mut allowed_hosts = Vec::new();
+    for host in table.allowed_hosts.unwrap_or_default() {
+        allowed_hosts.push(hostname(&host)?);
+    }
+    Ok(GitLimits {
+        allowed_hosts,
+        timeout: interval(table.timeout)?.unwrap_or(defaults.timeout),
+        fetch_timeout: interval(table.fetch_timeout)?.unwrap_or(defaults.fetch_timeout),
+        max_file_bytes: size(table.max_file, 16 << 20)?.unwrap_or(defaults.max_file_bytes),
+        max_mirror_bytes: size(table.max_mirror, 1 << 40)?.unwrap_or(defaults.max_mirror_bytes),
+        known_hosts: path(table.known_hosts)?,
+        accept_new_hosts: table.accept_new_hosts.unwrap_or(defaults.accept_new_hosts),
+    })
+}
+
+fn path(value: Option<Spanned<PathBuf>>) -> Result<Option<PathBuf>, Wrong> {
+    match value {
+        Some(path) if !path.get_ref().is_absolute() => {
+            Err(wrong(&path, format!("`{}` is not an absolute path", path.get_ref().display())))
+        }
+        other => Ok(other.map(Spanned::into_inner)),
+    }
+}
+
+fn group(value: Option<Spanned<String>>) -> Result<Option<String>, Wrong> {
+    match value {
+        Some(name) => {
+            let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+            let text = name.get_ref();
+            if text.is_empty() || text.len() > 32 || !text.bytes().all(letters) {
+                return Err(wrong(&name, format!("`{text}` is not the name of a group")));
+            }
+            Ok(Some(name.into_inner()))
+        }
+        None => Ok(None),
+    }
+}
+
+fn listen(value: Option<Spanned<String>>, unencrypted: bool) -> Result<Option<SocketAddr>, Wrong> {
+    let Some(value) = value else { return Ok(None) };
+    let text = value.get_ref();
+    let address: SocketAddr = text.parse().map_err(|_| {
+        wrong(&value, format!("`{text}` is not an address and port such as 127.0.0.1:7070 or [::1]:7070"))
+    })?;
+    if !address.ip().is_loopback() && !unencrypted {
+        return Err(Wrong {
+            help: Some(
+                "listen on 127.0.0.1 behind a proxy that speaks TLS, or set listen_unencrypted = true where the network itself is trusted"
+                    .into(),
+            ),
+            ..wrong(&value, format!("other machines reach {address}, and bearer tokens would travel unencrypted"))
+        });
+    }
+    Ok(Some(address))
+}
+
+fn port_range(value: Option<Spanned<String>>) -> Result<Option<PortRange>, Wrong> {
+    let Some(value) = value else { return Ok(None) };
+    let range = value.get_ref().split_once('-').and_then(|(first, last)| {
+        let (first, last) = (first.trim().parse::<u16>().ok()?, last.trim().parse::<u16>().ok()?);
+        (first >= 1024 && first <= last).then_some(PortRange { first, last })
+    });
+    range.map(Some).ok_or_else(|| {
+        wrong(&value, format!("`{}` is not a range of ports from 1024 on, such as 20000-29999", value.get_ref()))
+    })
+}
+
+fn interval(value: Option<Spanned<Amount>>) -> Result<Option<Duration>, Wrong> {
+    let Some(value) = value else { return Ok(None) };
+    let text = value.get_ref().text();
+    let millis = Millis::parse(&text).map_err(|_| wrong(&value, format!("`{text}` is not {DURATION_EXPECTED}")))?;
+    if !(1_000..=86_400_000).contains(&millis.0) {
+        return Err(wrong(&value, format!("`{text}` is not between 1s and 24h")));
+    }
+    Ok(Some(millis.duration()))
+}
+
+fn size(value: Option<Spanned<Amount>>, most: u64) -> Result<Option<u64>, Wrong> {
+    let Some(value) = value else { return Ok(None) };
+    let text = value.get_ref().text();
+    let bytes = Bytes::parse(&text).map_err(|_| wrong(&value, format!("`{text}` is not {SIZE_EXPECTED}")))?;
+    if !(1024..=most).contains(&bytes.0) {
+        return Err(wrong(&value, format!("`{text}` is not between 1Ki and {}", Bytes(most))));
+    }
+    Ok(Some(bytes.0))
+}
+
+fn polls(value: Option<Spanned<i64>>) -> Result<Option<usize>, Wrong> {
+    let Some(value) = value else { return Ok(None) };
+    match usize::try_from(*value.get_ref()) {
+        Ok(count) if (1..=64).contains(&count) => Ok(Some(count)),
+        _ => Err(wrong(&value, format!("{} is not between 1 and 64", value.get_ref()))),
+    }
+}
+
+fn hostname(value: &Spanned<String>) -> Result<String, Wrong> {
+    let text = value.get_ref();
+    let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+    if text.is_empty() || text.len() > 253 || !text.bytes().all(letters) {
+        return Err(wrong(value, format!("`{text}` is not a host such as git.acme.dev: no scheme, no path")));
+    }
+    Ok(text.to_ascii_lowercase())
+}

@@ -1,0 +1,152 @@
+//! What a settings file may say, and what it is told where it may not.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::live::quantity::{Bytes, Millis};
+
+use super::{LogFormat, LogLevel, PortRange, Settings};
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    assert_eq!(Settings::parse(""), Ok(Settings::default()));
+    assert_eq!(Settings::parse("# nothing\n[git]\n[log]\n"), Ok(Settings::default()));
+}
+
+#[test]
+fn every_key_is_read() {
+    let settings = Settings::parse(
+        r#"
+state_dir = "/srv/trueup"
+socket = "/run/t.sock"
+socket_group = "deploy"
+listen = "127.0.0.1:7070"
+listen_unencrypted = true
+supervisor_socket = "/run/s.sock"
+port_range = "30000-30099"
+poll_interval = "2m"
+observe_interval = 30
+max_polls_per_host = 4
+offline = true
+[git]
+allowed_hosts = ["Git.Acme.Dev"]
+timeout = "10s"
+fetch_timeout = "5m"
+max_file = "512Ki"
+max_mirror = "1Gi"
+known_hosts = "/etc/ssh/ssh_known_hosts"
+accept_new_hosts = true
+[log]
+format = "json"
+level = "debug"
+"#,
+    )
+    .expect("valid");
+    assert_eq!(settings.state_dir, Path::new("/srv/trueup"));
+    assert_eq!(
+        (settings.socket(), settings.supervisor_socket()),
+        (PathBuf::from("/run/t.sock"), PathBuf::from("/run/s.sock"))
+    );
+    assert_eq!(settings.socket_group, "deploy");
+    assert_eq!(settings.listen.map(|address| address.port()), Some(7070));
+    assert_eq!(settings.port_range, PortRange { first: 30_000, last: 30_099 });
+    assert_eq!(
+        (settings.poll_interval, settings.observe_interval),
+        (Duration::from_secs(120), Duration::from_secs(30))
+    );
+    assert_eq!((settings.max_polls_per_host, settings.offline), (4, true));
+    assert_eq!(settings.git.allowed_hosts, ["git.acme.dev"]);
+    assert_eq!((settings.git.timeout, settings.git.fetch_timeout), (Duration::from_secs(10), Duration::from_secs(300)));
+    assert_eq!((settings.git.max_file_bytes, settings.git.max_mirror_bytes), (512 << 10, 1 << 30));
+    assert!(settings.git.accept_new_hosts && settings.git.known_hosts.is_some());
+    assert_eq!((settings.log.format, settings.log.level), (LogFormat::Json, LogLevel::Debug));
+}
+
+#[test]
+fn the_sockets_follow_a_state_directory_of_ones_own() {
+    assert_eq!(Settings::default().socket(), Path::new("/run/trueup/trueup.sock"));
+    let own = Settings { state_dir: "/tmp/state".into(), ..Settings::default() };
+    assert_eq!(own.socket(), Path::new("/tmp/state/run/trueup.sock"));
+    assert_eq!(own.supervisor_socket(), Path::new("/tmp/state/run/supervise.sock"));
+}
+
+#[test]
+fn mistakes_are_told_with_their_place() {
+    for (text, line, column, says) in [
+        ("poll_intervall = \"60s\"", 1, 1, "did you mean `poll_interval`?"),
+        ("offline = false\n\n[git]\nmax_files = 1", 4, 1, "did you mean `max_file`?"),
+        ("timeout = \"5s\"", 1, 1, "belongs into the table [git]"),
+        ("[github]\na = 1", 1, 2, "unknown field `github`"),
+        ("poll_interval = \"soon\"", 1, 17, "is not a duration"),
+        ("poll_interval = \"10ms\"", 1, 17, "between 1s and 24h"),
+        ("offline = \"yes\"", 1, 11, "expected a boolean"),
+        ("state_dir = \"state\"", 1, 13, "not an absolute path"),
+        ("listen = \"7070\"", 1, 10, "not an address"),
+        ("listen = \"0.0.0.0:7070\"", 1, 10, "unencrypted"),
+        ("port_range = \"80-90\"", 1, 14, "ports from 1024"),
+        ("max_polls_per_host = 0", 1, 22, "between 1 and 64"),
+        ("offline = true\noffline = true", 2, 1, "duplicate key"),
+        ("[git]\nallowed_hosts = [\"https://a\"]", 2, 18, "no scheme"),
+        ("[log]\nlevel = \"loud\"", 2, 9, "unknown variant `loud`"),
+        ("socket_group = \"a b\"", 1, 16, "name of a group"),
+        ("state_dir", 1, 10, ""),
+    ] {
+        let refused = Settings::parse(text).expect_err(text);
+        assert_eq!((refused.line, refused.column), (line, column), "{text}: {refused}");
+        assert!(refused.to_string().contains(says), "{text}: {refused}");
+    }
+    assert!(Settings::parse("listen = \"0.0.0.0:7070\"\nlisten_unencrypted = true").is_ok());
+}
+
+/// Every key is described in docs/operations.md, with its default.
+#[test]
+fn every_key_is_documented() {
+    let docs = include_str!("../../docs/operations.md");
+    let defaults = Settings::default();
+    let duration = |value: Duration| Millis(u64::try_from(value.as_millis()).expect("short")).to_string();
+    let shown = |key: &str| match key {
+        "state_dir" => defaults.state_dir.display().to_string(),
+        "socket" => defaults.socket().display().to_string(),
+        "socket_group" => defaults.socket_group.clone(),
+        "listen" => defaults.listen.map_or("none".into(), |address| address.to_string()),
+        "listen_unencrypted" => defaults.listen_unencrypted.to_string(),
+        "supervisor_socket" => defaults.supervisor_socket().display().to_string(),
+        "port_range" => defaults.port_range.to_string(),
+        "poll_interval" => duration(defaults.poll_interval),
+        "observe_interval" => duration(defaults.observe_interval),
+        "max_polls_per_host" => defaults.max_polls_per_host.to_string(),
+        "offline" => defaults.offline.to_string(),
+        "git.allowed_hosts" => format!("{:?}", defaults.git.allowed_hosts),
+        "git.timeout" => duration(defaults.git.timeout),
+        "git.fetch_timeout" => duration(defaults.git.fetch_timeout),
+        "git.max_file" => Bytes(defaults.git.max_file_bytes).to_string(),
+        "git.max_mirror" => Bytes(defaults.git.max_mirror_bytes).to_string(),
+        "git.known_hosts" => {
+            defaults.git.known_hosts.as_ref().map_or("ssh's own".into(), |path| path.display().to_string())
+        }
+        "git.accept_new_hosts" => defaults.git.accept_new_hosts.to_string(),
+        "log.format" => format!("{:?}", defaults.log.format).to_lowercase(),
+        "log.level" => defaults.log.level.word().to_owned(),
+        other => panic!("`{other}` has no default here"),
+    };
+    for key in Settings::keys() {
+        let row = docs.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+        let row = row.unwrap_or_else(|| panic!("docs/operations.md has no row for `{key}`"));
+        let default = row.split('|').nth(2).unwrap_or_default().trim().trim_matches('`');
+        assert_eq!(default, shown(&key), "the default of `{key}`");
+    }
+}
+
+/// The lists by which unknown keys are explained and documented are those that the parser takes.
+#[test]
+fn the_lists_of_keys_are_the_parsers() {
+    for key in Settings::keys() {
+        let (table, name) = key.split_once('.').unwrap_or(("", &key));
+        let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
+        let refused = Settings::parse(&format!("{header}{name} = {{}}")).expect_err("no key holds a table");
+        assert!(!refused.message.contains("unknown field"), "{key}: {refused}");
+    }
+    let refused = Settings::parse("nonsense = 1").expect_err("unknown");
+    let top = Settings::keys().iter().filter(|key| !key.contains('.')).count() + 2;
+    assert_eq!(refused.message.matches('`').count() / 2, top + 1, "{refused}");
+}
