@@ -3,9 +3,24 @@
 //! Knows nothing of what the files mean, of projects or of the store. Nothing here changes a remote, ever.
 //! Credentials go into one request header or one private file descriptor, and nowhere else.
 
+mod advertisement;
+mod checkout;
+mod conversation;
 mod error;
 mod host_limits;
+mod http;
+mod local;
+mod mirror;
+mod pack;
+mod packets;
+mod read;
+mod receive;
+mod ref_choice;
+mod ssh;
 mod url;
+mod version;
+mod watch;
+mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +31,12 @@ use secrecy::SecretString;
 pub use error::{GitError, PathRule};
 pub use host_limits::{Backoff, HostLimits, PER_HOST};
 pub use url::{InvalidUrl, Place, RemoteUrl, SshPlace};
+pub use watch::Watch;
 
+use crate::git::advertisement::RemoteRef;
+use crate::git::ref_choice::Asked;
+use crate::git::version::Version;
+use crate::git::work::Work;
 use crate::ids::CommitSha;
 
 /// What operators set.
@@ -98,45 +118,67 @@ pub struct TreeEntry {
     pub blob: String,
 }
 
-/// A watch on a local repository's refs; ends when it is dropped.
-#[derive(Debug)]
-pub struct Watch {
-    moved: Arc<tokio::sync::Notify>,
-}
-
-impl Watch {
-    /// Waits until a ref may have moved since the last call.
-    pub async fn next(&mut self) {
-        self.moved.notified().await;
-    }
-}
-
 /// Git, ready to use; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Git {
-    settings: Arc<GitSettings>,
+    work: Arc<Work>,
 }
 
 impl Git {
     /// Takes the settings; touches neither disk nor network yet.
     pub fn new(settings: GitSettings) -> Self {
-        Git { settings: Arc::new(settings) }
+        Git { work: Arc::new(Work::new(settings)) }
     }
 
-    /// Asks the remote where a branch, tag, full ref (`refs/pull/7/head`), `HEAD` or commit id stands. `None`: it has no such ref.
+    /// What this was made with.
+    pub fn settings(&self) -> &GitSettings {
+        self.work.settings()
+    }
+
+    /// Whether the settings allow this URL, without asking anyone.
+    ///
+    /// # Errors
+    /// [`GitError::NotAllowed`], with the rule.
+    pub fn check_url(&self, url: &RemoteUrl) -> Result<(), GitError> {
+        match url.place() {
+            Place::Http(url) => http::check_scheme(self.settings(), url),
+            Place::Ssh(_) | Place::Local(_) => Ok(()),
+        }
+    }
+
+    /// Asks the remote where a branch, tag, full ref (`refs/pull/7/head`), `HEAD` or commit id stands, or, for a glob
+    /// (`v1.*`, over tags), the highest version among those that match. `None`: it has no such ref.
+    ///
+    /// A commit id is taken as it is; whether the remote has it shows when it is fetched. An abbreviated one is looked
+    /// up in the mirror, where no ref has its name.
     ///
     /// # Errors
     /// The remote cannot be asked, or answers with what is no answer.
-    pub async fn resolve_ref(&self, _remote: &Remote, _reference: &str) -> Result<Option<ResolvedRef>, GitError> {
-        Err(GitError::BrokeOff("not built".into()))
+    pub async fn resolve_ref(&self, remote: &Remote, reference: &str) -> Result<Option<ResolvedRef>, GitError> {
+        let asked = Asked::parse(reference);
+        match &asked {
+            Asked::Nothing => return Ok(None),
+            Asked::Commit(id) => return commit_itself(remote, id).map(Some),
+            Asked::Names(_) | Asked::Glob { .. } => {}
+        }
+        let refs = self.work.list(remote, &asked).await?;
+        if let Some(chosen) = asked.choose(&refs) {
+            return resolved(remote, chosen).map(Some);
+        }
+        let digits = reference.trim().to_ascii_lowercase();
+        if !(7..40).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
+        let found = self.work.read(remote, move |mirror, _| read::abbreviated(mirror, &digits)).await?;
+        found.map(|id| commit_itself(remote, &id)).transpose()
     }
 
-    /// Brings a commit with its history into the mirror; asks nothing where it is there.
+    /// Brings a commit with its whole history into the mirror; asks nothing where it is there.
     ///
     /// # Errors
     /// The remote cannot be asked, will not give the commit, or it outgrows the mirror.
-    pub async fn fetch(&self, _remote: &Remote, _resolved: &ResolvedRef) -> Result<(), GitError> {
-        Err(GitError::BrokeOff("not built".into()))
+    pub async fn fetch(&self, remote: &Remote, resolved: &ResolvedRef) -> Result<(), GitError> {
+        self.work.fetch(remote, resolved).await
     }
 
     /// A file's bytes at a commit, read as a blob. `None`: the commit has no such path.
@@ -146,60 +188,103 @@ impl Git {
     /// or is larger than the limit.
     pub async fn read_file(
         &self,
-        _remote: &Remote,
-        _commit: &CommitSha,
-        _path: &str,
+        remote: &Remote,
+        commit: &CommitSha,
+        path: &str,
     ) -> Result<Option<Vec<u8>>, GitError> {
-        Err(GitError::BrokeOff("not built".into()))
+        let (commit, path, limit) = (commit.clone(), path.to_owned(), self.settings().max_blob);
+        self.work.read(remote, move |mirror, _| read::file(mirror, commit.as_str(), &path, limit)).await
     }
 
     /// Every file, symbolic link and submodule of a commit, by path.
     ///
     /// # Errors
     /// The commit was not fetched, or its tree has more entries than the limit.
-    pub async fn tree(&self, _remote: &Remote, _commit: &CommitSha) -> Result<Vec<TreeEntry>, GitError> {
-        Err(GitError::BrokeOff("not built".into()))
+    pub async fn tree(&self, remote: &Remote, commit: &CommitSha) -> Result<Vec<TreeEntry>, GitError> {
+        let commit = commit.clone();
+        self.work.read(remote, move |mirror, _| read::tree(mirror, commit.as_str())).await
     }
 
-    /// Writes a commit's files to a directory that is missing or empty; it is complete or not there.
+    /// Writes a commit's files to a directory that is missing or empty, beside which it needs room; it is complete or not there.
     ///
     /// # Errors
     /// The commit was not fetched; a symbolic link leaves the root; a submodule or LFS pointer is among the files.
-    pub async fn checkout(&self, _remote: &Remote, _commit: &CommitSha, _into: &Path) -> Result<(), GitError> {
-        Err(GitError::BrokeOff("not built".into()))
+    pub async fn checkout(&self, remote: &Remote, commit: &CommitSha, into: &Path) -> Result<(), GitError> {
+        let (commit, into) = (commit.clone(), into.to_owned());
+        self.work
+            .read(remote, move |mirror, interrupt| checkout::checkout(mirror, commit.as_str(), &into, interrupt))
+            .await
     }
 
     /// Whether `commit` is `from` or one of its ancestors.
     ///
     /// # Errors
-    /// Either was not fetched.
-    pub async fn is_reachable(
-        &self,
-        _remote: &Remote,
-        _commit: &CommitSha,
-        _from: &CommitSha,
-    ) -> Result<bool, GitError> {
-        Err(GitError::BrokeOff("not built".into()))
+    /// `from` was not fetched.
+    pub async fn is_reachable(&self, remote: &Remote, commit: &CommitSha, from: &CommitSha) -> Result<bool, GitError> {
+        let (commit, from) = (commit.clone(), from.clone());
+        self.work.read(remote, move |mirror, _| read::is_ancestor(mirror, commit.as_str(), from.as_str())).await
     }
 
     /// The commit's SemVer tag as written (`v1.2.3`), the highest where there are several.
     ///
     /// # Errors
     /// The remote cannot be asked.
-    pub async fn version_tag(&self, _remote: &Remote, _commit: &CommitSha) -> Result<Option<String>, GitError> {
-        Err(GitError::BrokeOff("not built".into()))
+    pub async fn version_tag(&self, remote: &Remote, commit: &CommitSha) -> Result<Option<String>, GitError> {
+        let refs = self.work.list(remote, &Asked::parse("*")).await?;
+        let highest = refs
+            .iter()
+            .filter(|entry| entry.peeled.as_ref().unwrap_or(&entry.object) == commit.as_str())
+            .filter_map(|entry| Some((Version::of_ref(&entry.name)?, entry.name.strip_prefix("refs/tags/")?)))
+            .max();
+        Ok(highest.map(|(_, name)| name.to_owned()))
     }
 
-    /// Watches a local repository's refs; must be called within a Tokio runtime.
+    /// Watches a local repository's refs.
     ///
     /// # Errors
     /// The URL is not local, nothing is there, or the system has no watch left (polling still notices changes).
     pub fn watch(&self, remote: &Remote) -> Result<Watch, GitError> {
-        Err(GitError::Watch { path: remote.url.to_string(), reason: "not built".into() })
+        match remote.url.local_path() {
+            Some(path) => self.work.watch(path),
+            None => Err(GitError::Watch {
+                path: remote.url.to_string(),
+                reason: "only repositories of this machine are watched; others are polled".into(),
+            }),
+        }
     }
 
-    /// What this was made with.
-    pub fn settings(&self) -> &GitSettings {
-        &self.settings
+    /// Removes the mirrors of all remotes but these.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or a mirror not be removed.
+    pub async fn keep_only(&self, remotes: &[Remote]) -> Result<(), GitError> {
+        self.work.keep_only(remotes).await
     }
+}
+
+fn commit_id(remote: &Remote, text: &str) -> Result<CommitSha, GitError> {
+    text.parse().map_err(|_| GitError::Protocol {
+        url: remote.url.to_string(),
+        reason: format!("`{}` is no object id", error::quoted(text.as_bytes())),
+    })
+}
+
+fn commit_itself(remote: &Remote, id: &str) -> Result<ResolvedRef, GitError> {
+    let commit = commit_id(remote, id)?;
+    Ok(ResolvedRef { full_name: id.to_owned(), object: commit.clone(), commit })
+}
+
+fn resolved(remote: &Remote, chosen: &RemoteRef) -> Result<ResolvedRef, GitError> {
+    let object = commit_id(remote, &chosen.object)?;
+    let commit = match &chosen.peeled {
+        Some(peeled) => commit_id(remote, peeled)?,
+        None => object.clone(),
+    };
+    Ok(ResolvedRef { full_name: chosen.symref.clone().unwrap_or_else(|| chosen.name.clone()), commit, object })
+}
+
+/// The first sixteen bytes of a SHA-256, in hexadecimal: a name for a folder or ref.
+pub(crate) fn short_hash(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -181,7 +181,8 @@ fn ssh_url(rest: &str) -> Result<RemoteUrl, InvalidUrl> {
 
 fn scp_like(text: &str) -> Result<RemoteUrl, InvalidUrl> {
     let (authority, path) = text.split_once(':').ok_or(InvalidUrl::Form)?;
-    if authority.contains('/') {
+    // `helper::address` runs a program of that name in Git; it is no host here.
+    if authority.contains('/') || path.starts_with(':') {
         return Err(InvalidUrl::Form);
     }
     let (user, host) = split_user(authority)?;

@@ -1,3 +1,4 @@
 //! The world around Trueup: stateful fakes, and the real backends where this machine has them.
 
 pub mod backend;
+pub mod git_server;
