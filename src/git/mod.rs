@@ -16,6 +16,7 @@ mod packets;
 mod read;
 mod receive;
 mod ref_choice;
+pub mod sample;
 mod ssh;
 mod url;
 mod version;
