@@ -26,19 +26,10 @@ use crate::live::capability::Capabilities;
 use crate::live::{Health, Live, LiveService, Observed};
 use crate::plan::build::{PlanContext, make};
 use crate::plan::{Plan, PlanOptions};
-use crate::provider::{Probe, Provider, SharedProvider};
+use crate::provider::{Connect, Probe, Provider, SharedProvider};
 use crate::secret::{SecretError, Secrets};
 use crate::store::records::{Environment, Project};
 use crate::store::{Store, StoreError};
-
-/// How an environment's provider is reached. The registry implements it; tests put their own worlds behind it.
-pub trait Connect: Send + Sync {
-    /// The provider of an environment.
-    ///
-    /// # Errors
-    /// What is wrong with the environment's settings, for people.
-    fn connect(&self, project: &Project, environment: &Environment) -> Result<SharedProvider, String>;
-}
 
 /// Why a pass came to no plan.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +46,9 @@ pub enum PassError {
     /// Git could not be read.
     #[error(transparent)]
     Git(#[from] GitError),
-    /// The project's URL is not usable.
+    /// The registered repository cannot be asked.
     #[error(transparent)]
-    Url(#[from] crate::git::InvalidUrl),
+    Remote(#[from] crate::git::RemoteError),
     /// The ref does not exist.
     #[error("{reference} does not exist in {project}'s repository")]
     NoRef {

@@ -16,7 +16,7 @@ mod packets;
 mod read;
 mod receive;
 mod ref_choice;
-pub mod sample;
+mod remote;
 mod ssh;
 mod url;
 mod version;
@@ -31,6 +31,7 @@ use secrecy::SecretString;
 
 pub use error::{GitError, PathRule};
 pub use host_limits::{Backoff, HostLimits, PER_HOST};
+pub use remote::RemoteError;
 pub use url::{InvalidUrl, Place, RemoteUrl, SshPlace};
 pub use watch::Watch;
 

@@ -8,7 +8,7 @@ use crate::declared::file::{Context, File, parse};
 use crate::declared::source::TreeEntry;
 use crate::declared::{Declared, DeclaredLeaf, DeclaredService, Position};
 use crate::drift::{BaseLeaf, BaseService};
-use crate::git::{Credential, Remote, RemoteUrl, ResolvedRef};
+use crate::git::{Remote, ResolvedRef};
 use crate::ids::{CommitSha, EnvironmentRef, RunId, ServiceName};
 use crate::live::capability::Support;
 use crate::live::field::FieldPath;
@@ -39,16 +39,8 @@ impl Passes {
     /// # Errors
     /// [`PassError`] where the URL or the credential is not usable.
     pub async fn remote(&self, project: &Project, actor: &str) -> Result<Remote, PassError> {
-        let url = RemoteUrl::parse(&project.url)?;
-        let credential = match &project.auth {
-            None => None,
-            Some(reference) => {
-                let purpose = format!("{} repository", project.name);
-                let secret = self.parts.secrets.resolve(reference, &purpose, actor).await?;
-                Some(Credential { id: reference.to_string(), username: None, secret })
-            }
-        };
-        Ok(Remote { url, credential })
+        let purpose = format!("{} repository", project.name);
+        Ok(Remote::open(&project.url, project.auth.as_ref(), &self.parts.secrets, &purpose, actor).await?)
     }
 
     /// Reads and resolves the file at a ref.

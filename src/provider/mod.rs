@@ -20,6 +20,7 @@ use crate::live::image::{ImageRef, ImageValue};
 use crate::live::quantity::Millis;
 use crate::live::value::{PullPolicy, Value};
 use crate::live::{Health, Live, Observed, ReplicaId};
+use crate::store::records::{Environment, Project};
 use crate::sync::gate::SyncPermit;
 
 /// One environment's runtime. Constructed for exactly one environment; every call is about that one.
@@ -229,6 +230,15 @@ pub enum StepError {
     /// The replica is not there.
     #[error("the replica {0} does not exist")]
     Gone(ReplicaId),
+}
+
+/// How an environment's provider is reached. The registry implements it; tests put their own worlds behind it.
+pub trait Connect: Send + Sync {
+    /// The provider of an environment.
+    ///
+    /// # Errors
+    /// What is wrong with the environment's settings, for people.
+    fn connect(&self, project: &Project, environment: &Environment) -> Result<SharedProvider, String>;
 }
 
 /// A provider as everyone holds it.

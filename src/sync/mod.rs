@@ -149,7 +149,17 @@ impl Syncs {
         let syncs = self.clone();
         let announce = Arc::clone(&announced);
         let mut active = self.active();
-        let task = tokio::spawn(async move { syncs.carry_out(permit, plan, actor, announce).await });
+        let task = tokio::spawn(async move {
+            let work = {
+                let syncs = syncs.clone();
+                tokio::spawn(async move { syncs.carry_out(permit, plan, actor, announce).await })
+            };
+            // Should the work die, the run stays unfinished and is settled like any other that was interrupted.
+            if let Err(error) = work.await {
+                tracing::error!(%run, %error, "the run broke off");
+            }
+            syncs.active().remove(&run);
+        });
         active.insert(run, Active { announced, task: Some(task) });
         run
     }
@@ -176,7 +186,6 @@ impl Syncs {
             tracing::error!(%run, %error, "the run's end could not be recorded; it is settled at the next start");
         }
         drop(permit);
-        self.active().remove(&run);
         if let Err(error) = self.passes.refresh(&plan.environment).await {
             tracing::warn!(environment = %plan.environment, %error, "the state after the run could not be read");
         }

@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("audit", &["ids", "authority", "secret", "store"]),
     ("store", &["ids", "authority", "live", "declared", "drift", "plan", "secret"]),
     ("git", &["ids", "declared", "live", "secret", "settings"]),
-    ("provider", &["ids", "declared", "live", "secret", "settings", "git", "sync::gate"]),
+    ("provider", &["ids", "declared", "live", "secret", "settings", "git", "store::records", "sync::gate"]),
     ("deploy", &["ids", "live", "drift", "plan", "provider", "store", "sync::gate", "sync::journal"]),
     ("health", &["ids", "live", "drift", "deploy::check", "pass", "provider", "store"]),
     (

@@ -2,3 +2,6 @@
 
 pub mod backend;
 pub mod git_server;
+pub mod house;
+pub mod repo;
+pub mod runtime;

@@ -1,0 +1,330 @@
+//! Does a sync do what its plan says, harm nothing when it fails, and record only what it verified?
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use trueup::authority::{Actor, Role};
+use trueup::drift::Cause;
+use trueup::live::field::FieldPath;
+use trueup::live::value::Value;
+use trueup::plan::{ActionKind, PlanOptions};
+use trueup::provider::StepError;
+use trueup::store::records::RunState;
+use trueup::sync::gate::Refusal;
+use trueup::sync::journal::{Boundary, Step};
+use trueup::sync::{Started, Syncs};
+
+use crate::world::backend;
+use crate::world::house::{House, operator};
+
+const WEB: &str = "web:\n  image: acme/web:1\n  env: {LOG_LEVEL: info}\n  resources: {memory_limit: 256Mi}\n";
+
+fn memory(mib: u64) -> Value {
+    Value::Memory(trueup::live::quantity::Bytes(mib << 20))
+}
+
+#[tokio::test]
+async fn a_sync_creates_verifies_records_and_leaves_nothing_to_do() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    let plan = house.plan().await;
+    assert_eq!(plan.actions[0].kind, ActionKind::Create);
+    assert!(house.runtime.effects().is_empty(), "planning has an effect: {:?}", house.runtime.effects());
+    let run = house.carry_out(&plan).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.summary);
+    assert_eq!(house.runtime.running("web").len(), 1);
+    let again = house.plan().await;
+    assert!(again.is_empty() && again.exit_code() == 0, "{again:#?}");
+    let effects = house.runtime.effects();
+    assert_eq!(house.start(&again).await.unwrap(), Started::NothingToDo(Vec::new()));
+    assert_eq!(house.runtime.effects(), effects, "a sync with nothing to do has an effect");
+    let base = house.store.base(&house.id).await.unwrap();
+    assert_eq!(base.services.len(), 1);
+}
+
+#[tokio::test]
+async fn a_commit_replaces_and_what_nobody_declared_survives() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    house.sync().await;
+    house.runtime.by_hand("web", |replica| {
+        replica.unmanaged.insert("cap_add".into(), "NET_ADMIN".into());
+    });
+    house.declare(&WEB.replace("web:1", "web:2"));
+    let plan = house.plan().await;
+    let change = &plan.actions[0].changes[0];
+    assert_eq!((plan.actions[0].kind, change.cause), (ActionKind::Replace, Cause::Repo));
+    let run = house.carry_out(&plan).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.summary);
+    let running = house.runtime.running("web");
+    assert_eq!(running.len(), 1);
+    assert_eq!(house.runtime.replicas().len(), 1, "the old replica was not removed");
+    assert_eq!(running[0].unmanaged["cap_add"], "NET_ADMIN");
+}
+
+#[tokio::test]
+async fn a_change_by_hand_is_seen_as_live_and_set_back_in_place() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    house.sync().await;
+    let before = house.runtime.replicas();
+    house.runtime.by_hand("web", |replica| {
+        replica.leaves.insert(FieldPath::MemoryLimit, memory(512));
+    });
+    let plan = house.plan().await;
+    let change = &plan.actions[0].changes[0];
+    assert_eq!((change.field.clone(), change.cause), (FieldPath::MemoryLimit, Cause::Live));
+    assert_eq!(plan.actions[0].kind, ActionKind::InPlace);
+    let run = house.carry_out(&plan).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.summary);
+    assert_eq!(house.runtime.replicas(), before, "a change in place must touch nothing else");
+}
+
+#[tokio::test]
+async fn a_stopped_service_is_drift_and_a_sync_starts_it() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    house.sync().await;
+    house.runtime.by_hand("web", |replica| replica.running = false);
+    let plan = house.plan().await;
+    assert_eq!(plan.actions[0].changes[0].field, FieldPath::Stopped);
+    house.carry_out(&plan).await;
+    assert_eq!(house.runtime.running("web").len(), 1);
+    assert!(house.plan().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_failed_health_gate_brings_the_old_back_and_records_nothing() {
+    if !backend::git() {
+        return;
+    }
+    let probed = format!("{WEB}  port: 8080\n  healthcheck: {{path: /healthz, interval: 100ms, timeout: 100ms}}\n");
+    let house = House::new(&probed).await;
+    house.sync().await;
+    let before = house.runtime.replicas();
+    let base = house.store.base(&house.id).await.unwrap();
+    house.runtime.sicken("2");
+    house.declare(&probed.replace("web:1", "web:2"));
+    let run = house.sync().await;
+    assert_eq!(run.state, RunState::Failed);
+    let summary = run.summary.clone().unwrap();
+    assert!(summary.contains("503") && summary.contains("runs again as it was"), "{summary}");
+    let output = house.output(run.id).await;
+    assert!(output.contains("last words"), "the failed replica's last lines are missing: {output}");
+    assert_eq!(house.runtime.replicas(), before, "what ran before is not as it was");
+    assert_eq!(house.store.base(&house.id).await.unwrap(), base, "a failed run changed base");
+    let plan = house.plan().await;
+    assert_eq!(plan.actions[0].changes[0].cause, Cause::Repo, "the change that failed must still be drift");
+}
+
+#[tokio::test]
+async fn a_replica_that_ends_at_once_fails_quickly() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    house.runtime.crash("1");
+    let run = house.sync().await;
+    assert_eq!(run.state, RunState::Failed);
+    assert!(run.summary.unwrap().contains("does not stay up"));
+    assert!(house.runtime.replicas().is_empty(), "what was prepared is still there");
+}
+
+#[tokio::test]
+async fn a_later_failure_keeps_what_was_verified_before() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new("api: {image: acme/api:1}\nweb: {image: acme/web:1}\n").await;
+    house.runtime.crash("1-broken");
+    house.declare("api: {image: acme/api:1}\nweb: {image: acme/web:1-broken}\n");
+    let run = house.sync().await;
+    assert_eq!(run.state, RunState::Failed);
+    assert!(run.summary.unwrap().starts_with("api applied and verified; web failed"));
+    let base = house.store.base(&house.id).await.unwrap();
+    assert_eq!(base.services.keys().map(ToString::to_string).collect::<Vec<_>>(), ["api"]);
+}
+
+#[tokio::test]
+async fn only_the_plan_that_was_confirmed_is_carried_out() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    let confirmed = house.plan().await;
+    house.declare(&WEB.replace("256Mi", "300Mi"));
+    match house.start(&confirmed).await {
+        Err(Refusal::Moved { current, .. }) => {
+            let moved = trueup::report::moved::moved(&confirmed, &current).join("\n");
+            assert!(moved.contains("256Mi") && moved.contains("300Mi"), "{moved}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(house.runtime.effects().is_empty());
+    assert!(house.store.runs(&house.id, 10).await.unwrap().is_empty(), "a refused sync leaves no run");
+}
+
+#[tokio::test]
+async fn a_commit_that_moves_nothing_keeps_the_digest() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    let confirmed = house.plan().await;
+    house.repo.commit("README", "words");
+    let run = house.carry_out(&confirmed).await;
+    assert_eq!(run.state, RunState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_viewer_may_not_sync_and_nothing_is_changed() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    let plan = house.plan().await;
+    let viewer = Actor { name: "vera".into(), role: Role::Viewer };
+    let refused = house.syncs.start(viewer, &house.id, plan.digest.as_str()).await;
+    assert!(matches!(refused, Err(Refusal::Denied(_))), "{refused:?}");
+    assert!(house.runtime.effects().is_empty());
+}
+
+#[tokio::test]
+async fn a_commit_off_the_tracked_branch_is_planned_but_not_synced() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    house.repo.git(&["checkout", "--quiet", "-b", "feature"]);
+    house.declare(&WEB.replace("web:1", "web:9"));
+    let request = trueup::pass::PlanRequest { reference: Some("feature".into()), options: PlanOptions::default() };
+    let plan = house.passes.plan(&house.id, &request, "olga").await.unwrap();
+    let refused = house.start(&plan).await;
+    match refused {
+        Err(Refusal::NotAllowed(why)) => assert!(why.contains("not reachable"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(house.runtime.effects().is_empty());
+}
+
+#[tokio::test]
+async fn orphans_stay_until_pruned() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new("api: {image: acme/api:1}\nweb: {image: acme/web:1}\n").await;
+    house.sync().await;
+    house.declare("web: {image: acme/web:1}\n");
+    let plan = house.plan().await;
+    assert_eq!(plan.orphans.len(), 1);
+    assert!(plan.is_empty());
+    house.start(&plan).await.unwrap();
+    assert_eq!(house.runtime.running("api").len(), 1, "a sync without --prune deleted an orphan");
+    let pruning = house.plan_with(PlanOptions { prune: true, ..PlanOptions::default() }).await;
+    house.carry_out(&pruning).await;
+    assert!(house.runtime.running("api").is_empty());
+    assert_eq!(house.store.base(&house.id).await.unwrap().services.len(), 1);
+}
+
+#[tokio::test]
+async fn a_rollback_goes_back_and_the_tip_shows_as_drift() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    house.sync().await;
+    house.declare(&WEB.replace("web:1", "web:2"));
+    house.sync().await;
+    let plan = house.passes.rollback_plan(&house.id, None, "olga").await.unwrap();
+    let run = house.carry_out(&plan).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.summary);
+    let image = house.runtime.running("web")[0].leaves[&FieldPath::Image].to_string();
+    assert_eq!(image, "acme/web:1");
+    let tip = house.plan().await;
+    assert_eq!(tip.actions[0].changes[0].cause, Cause::Repo);
+}
+
+#[tokio::test]
+async fn an_unreachable_engine_parks_the_run_and_it_is_settled_later() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    house.sync().await;
+    let before = house.runtime.replicas();
+    house.declare(&WEB.replace("web:1", "web:2"));
+    let plan = house.plan().await;
+    house.runtime.fail_next("start", StepError::Unreachable("connection reset".into()));
+    let run = house.carry_out(&plan).await;
+    assert_eq!(run.state, RunState::Running, "a parked run is unfinished");
+    house.runtime.set_unreachable(true);
+    assert_eq!(house.syncs.settle().await.unwrap(), [run.id], "it cannot be settled yet");
+    house.runtime.set_unreachable(false);
+    assert!(house.syncs.settle().await.unwrap().is_empty());
+    let run = house.store.run(run.id).await.unwrap().unwrap();
+    assert_eq!(run.state, RunState::Failed);
+    assert!(run.summary.unwrap().contains("runs again as it was"));
+    assert_eq!(house.runtime.replicas(), before);
+    let next = house.sync().await;
+    assert_eq!(next.state, RunState::Succeeded, "the next sync repairs");
+}
+
+/// Ends the run's task at the nth boundary, as a crash would: nothing after it happens.
+struct CrashAt {
+    left: AtomicUsize,
+}
+
+impl Boundary for CrashAt {
+    fn reached(&self, step: &Step, done: bool) {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // Unwinding without the panic hook: the crash is wanted, its backtrace is noise.
+            std::panic::resume_unwind(Box::new(format!("crashed at {step:?}, done: {done}")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_crash_at_every_journal_boundary_is_settled_and_repaired() {
+    if !backend::git() {
+        return;
+    }
+    let mut crashes = 0;
+    for boundary in 1.. {
+        let house = House::new(WEB).await;
+        house.sync().await;
+        house.declare(&WEB.replace("web:1", "web:2"));
+        let house = house.watched(Arc::new(CrashAt { left: AtomicUsize::new(boundary) }));
+        let plan = house.plan().await;
+        let run = house.carry_out(&plan).await;
+        if run.state == RunState::Succeeded {
+            assert!(boundary > 12, "only {boundary} boundaries were reached");
+            break;
+        }
+        crashes += 1;
+        // What a new process would do with the same state.
+        let after = Syncs::new(house.store.clone(), house.passes.clone());
+        assert!(after.settle().await.unwrap().is_empty(), "boundary {boundary}");
+        let settled = house.store.run(run.id).await.unwrap().unwrap();
+        assert_eq!(settled.state, RunState::Failed, "boundary {boundary}");
+        let running = house.runtime.running("web");
+        assert_eq!(running.len(), 1, "boundary {boundary}: {:?}; {:?}", settled.summary, house.runtime.replicas());
+        assert_eq!(house.runtime.replicas().len(), 1, "boundary {boundary}: leftovers; {:?}", settled.summary);
+        let plan = house.plan().await;
+        if !plan.is_empty() {
+            let started = after.start(operator(), &house.id, plan.digest.as_str()).await.unwrap();
+            let Started::Run(next) = started else { panic!("{started:?}") };
+            after.drain(std::time::Duration::from_secs(30)).await;
+            assert_eq!(house.store.run(next).await.unwrap().unwrap().state, RunState::Succeeded);
+        }
+        assert!(house.plan().await.is_empty(), "boundary {boundary}: the next sync does not repair");
+    }
+    assert!(crashes > 12, "{crashes}");
+}

@@ -1,0 +1,336 @@
+//! A runtime in memory: a stateful provider that behaves as an engine does and rejects what an engine would.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use trueup::ids::{RunId, ServiceName};
+use trueup::live::capability::{Capabilities, ChangeKind, Effect, Support};
+use trueup::live::field::FieldPath;
+use trueup::live::image::{ImageRef, ImageValue};
+use trueup::live::value::{PullPolicy, Value};
+use trueup::live::{Health, Live, LiveLeaf, LiveReplica, LiveService, Observed, ReplicaId};
+use trueup::provider::{
+    Check, Connect, ConnectionReport, ProbeOutcome, Progress, Provider, ReplicaSpec, ReplicaState, SharedProvider,
+    StepError,
+};
+use trueup::store::records::{Environment, Project};
+use trueup::sync::gate::SyncPermit;
+
+/// The runtime; clones share one world.
+#[derive(Clone, Default)]
+pub struct Runtime {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    replicas: BTreeMap<ReplicaId, Replica>,
+    next: u32,
+    unreachable: bool,
+    /// Replicas made from these image tags end at once, or never get healthy.
+    crashing: BTreeSet<String>,
+    unhealthy: BTreeSet<String>,
+    /// Steps that fail once, by the name of the call.
+    failing: BTreeMap<&'static str, StepError>,
+    /// Every effect, in order, for asserting that nothing happened.
+    effects: Vec<String>,
+}
+
+/// One replica of the world.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replica {
+    pub service: ServiceName,
+    pub index: u32,
+    pub release: RunId,
+    pub running: bool,
+    pub leaves: BTreeMap<FieldPath, Value>,
+    /// What nobody declared, and what must survive every sync.
+    pub unmanaged: BTreeMap<String, String>,
+}
+
+const CAPABILITIES: Capabilities =
+    Capabilities { provider: "memory", support, effect, required: &[FieldPath::Image], default_of: |_| None };
+
+fn support(field: &FieldPath) -> Support {
+    match field {
+        FieldPath::Pull
+        | FieldPath::DependsOn
+        | FieldPath::Port
+        | FieldPath::HealthPath
+        | FieldPath::HealthPort
+        | FieldPath::HealthCommand
+        | FieldPath::HealthInterval
+        | FieldPath::HealthTimeout
+        | FieldPath::HealthStartPeriod
+        | FieldPath::HealthyThreshold
+        | FieldPath::UnhealthyThreshold
+        | FieldPath::DeployStrategy
+        | FieldPath::RollbackOnFailure
+        | FieldPath::Source => Support::Policy,
+        _ => Support::Observed,
+    }
+}
+
+fn effect(field: &FieldPath, kind: ChangeKind) -> Effect {
+    match (field, kind) {
+        (FieldPath::Stopped | FieldPath::Replicas | FieldPath::Restart, _) => Effect::InPlace,
+        (FieldPath::MemoryLimit | FieldPath::CpuLimit, ChangeKind::Set) => Effect::InPlace,
+        _ => Effect::Replace,
+    }
+}
+
+impl Runtime {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Every replica, by id.
+    pub fn replicas(&self) -> BTreeMap<ReplicaId, Replica> {
+        self.state().replicas.clone()
+    }
+
+    /// The running replicas of a service.
+    pub fn running(&self, service: &str) -> Vec<Replica> {
+        self.state().replicas.values().filter(|r| r.running && r.service.as_str() == service).cloned().collect()
+    }
+
+    /// Every effect so far.
+    pub fn effects(&self) -> Vec<String> {
+        self.state().effects.clone()
+    }
+
+    /// Someone changes what runs, behind Trueup's back.
+    pub fn by_hand(&self, service: &str, change: impl Fn(&mut Replica)) {
+        let mut state = self.state();
+        let found: Vec<_> = state.replicas.values_mut().filter(|r| r.service.as_str() == service).collect();
+        assert!(!found.is_empty(), "no replica of {service}");
+        found.into_iter().for_each(change);
+    }
+
+    /// Someone removes a service's replicas.
+    pub fn remove_by_hand(&self, service: &str) {
+        self.state().replicas.retain(|_, replica| replica.service.as_str() != service);
+    }
+
+    /// Whether the runtime answers.
+    pub fn set_unreachable(&self, unreachable: bool) {
+        self.state().unreachable = unreachable;
+    }
+
+    /// Replicas of this image tag end as soon as they start.
+    pub fn crash(&self, tag: &str) {
+        self.state().crashing.insert(tag.to_owned());
+    }
+
+    /// Replicas of this image tag never pass a probe.
+    pub fn sicken(&self, tag: &str) {
+        self.state().unhealthy.insert(tag.to_owned());
+    }
+
+    /// The next call of that name fails.
+    pub fn fail_next(&self, call: &'static str, error: StepError) {
+        self.state().failing.insert(call, error);
+    }
+}
+
+impl State {
+    fn reach(&mut self, call: &'static str) -> Result<(), StepError> {
+        if self.unreachable {
+            return Err(StepError::Unreachable("connection refused".to_owned()));
+        }
+        match self.failing.remove(call) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn get(&mut self, id: &ReplicaId) -> Result<&mut Replica, StepError> {
+        self.replicas.get_mut(id).ok_or_else(|| StepError::Gone(id.clone()))
+    }
+}
+
+fn tag_of(leaves: &BTreeMap<FieldPath, Value>) -> String {
+    match leaves.get(&FieldPath::Image) {
+        Some(Value::Image(ImageValue { reference: Some(reference), .. })) => reference.tag.clone().unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+/// The content of a tag, the same for the same tag.
+pub fn content_of(image: &ImageRef) -> ImageValue {
+    let hash = ring::digest::digest(&ring::digest::SHA256, image.tagged().as_bytes());
+    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    ImageValue { reference: Some(image.clone()), content: [format!("sha256:{hex}").parse().unwrap()].into() }
+}
+
+#[async_trait]
+impl Provider for Runtime {
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    async fn observe(&self) -> Live {
+        let state = self.state();
+        if state.unreachable {
+            return Live { services: Observed::Unknown("connection refused".to_owned()) };
+        }
+        let mut services: BTreeMap<ServiceName, LiveService> = BTreeMap::new();
+        for (id, replica) in &state.replicas {
+            let visible = |field: &FieldPath| support(field) == Support::Observed && *field != FieldPath::Replicas;
+            let mut leaves: BTreeMap<FieldPath, Observed<LiveLeaf>> = replica
+                .leaves
+                .iter()
+                .filter(|(field, _)| visible(field))
+                .map(|(field, value)| (field.clone(), Observed::Known(LiveLeaf::set(value.clone()))))
+                .collect();
+            leaves.insert(FieldPath::Stopped, Observed::Known(LiveLeaf::set(Value::Flag(!replica.running))));
+            let health =
+                if replica.running { Health::Healthy } else { Health::Stopped { why: "exit code 0".to_owned() } };
+            services.entry(replica.service.clone()).or_default().replicas.push(LiveReplica {
+                id: id.clone(),
+                name: format!("{}-{}", replica.service, replica.index),
+                index: replica.index,
+                release: Some(replica.release),
+                leaves,
+                health,
+            });
+        }
+        Live { services: Observed::Known(services) }
+    }
+
+    async fn resolve_image(&self, image: &ImageRef, _pull: Option<PullPolicy>) -> Observed<ImageValue> {
+        Observed::Known(content_of(image))
+    }
+
+    async fn can_probe(&self, _check: &Check) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn test_connection(&self) -> ConnectionReport {
+        ConnectionReport { ok: !self.state().unreachable, findings: Vec::new() }
+    }
+
+    async fn prepare(
+        &self,
+        permit: &SyncPermit,
+        spec: &ReplicaSpec<'_>,
+        progress: &dyn Progress,
+    ) -> Result<ReplicaId, StepError> {
+        let mut state = self.state();
+        state.reach("prepare")?;
+        assert_eq!(spec.release, permit.run(), "a replica is made for another run than its permit's");
+        progress.line("creating");
+        let unmanaged = match spec.from {
+            Some(from) => state.get(from)?.unmanaged.clone(),
+            None => BTreeMap::new(),
+        };
+        for field in spec.withdrawn {
+            assert!(!spec.leaves.contains_key(field), "{field} is withdrawn and declared");
+        }
+        let mut leaves = spec.leaves.clone();
+        for value in leaves.values_mut() {
+            if let Value::Secret(secret) = value {
+                let name = secret.name.as_ref().expect("a declared secret has a name");
+                let held = spec.secrets.get(name).expect("a declared secret has a value");
+                *value = Value::Text(secrecy::ExposeSecret::expose_secret(held).to_owned());
+            }
+        }
+        state.next += 1;
+        let id = ReplicaId(format!("replica-{}", state.next));
+        state.effects.push(format!("prepare {id}"));
+        let replica = Replica {
+            service: spec.service.clone(),
+            index: spec.index,
+            release: spec.release,
+            running: false,
+            leaves,
+            unmanaged,
+        };
+        state.replicas.insert(id.clone(), replica);
+        Ok(id)
+    }
+
+    async fn start(&self, _permit: &SyncPermit, replica: &ReplicaId) -> Result<(), StepError> {
+        let mut state = self.state();
+        state.reach("start")?;
+        let crashes = {
+            let tag = tag_of(&state.get(replica)?.leaves);
+            state.crashing.contains(&tag)
+        };
+        state.get(replica)?.running = !crashes;
+        state.effects.push(format!("start {replica}"));
+        Ok(())
+    }
+
+    async fn stop(&self, _permit: &SyncPermit, replica: &ReplicaId) -> Result<(), StepError> {
+        let mut state = self.state();
+        state.reach("stop")?;
+        state.get(replica)?.running = false;
+        state.effects.push(format!("stop {replica}"));
+        Ok(())
+    }
+
+    async fn remove(&self, _permit: &SyncPermit, replica: &ReplicaId) -> Result<(), StepError> {
+        let mut state = self.state();
+        state.reach("remove")?;
+        state.replicas.remove(replica);
+        state.effects.push(format!("remove {replica}"));
+        Ok(())
+    }
+
+    async fn update(
+        &self,
+        _permit: &SyncPermit,
+        replica: &ReplicaId,
+        leaves: &BTreeMap<FieldPath, Value>,
+    ) -> Result<(), StepError> {
+        let mut state = self.state();
+        state.reach("update")?;
+        for field in leaves.keys() {
+            assert_eq!(effect(field, ChangeKind::Set), Effect::InPlace, "{field} cannot be changed in place");
+        }
+        state.get(replica)?.leaves.extend(leaves.clone());
+        state.effects.push(format!("update {replica}"));
+        Ok(())
+    }
+
+    async fn state(&self, replica: &ReplicaId) -> Result<ReplicaState, StepError> {
+        let mut state = Runtime::state(self);
+        state.reach("state")?;
+        let running = state.get(replica)?.running;
+        let ended = (!running).then(|| "exit code 1".to_owned());
+        let health = if running { Health::Healthy } else { Health::Stopped { why: "exit code 1".to_owned() } };
+        Ok(ReplicaState { running, restarts: 0, ended, health })
+    }
+
+    async fn probe(&self, replica: &ReplicaId, _check: &Check) -> ProbeOutcome {
+        let mut state = self.state();
+        let Ok(found) = state.get(replica) else { return ProbeOutcome::Impossible("gone".to_owned()) };
+        let (running, tag) = (found.running, tag_of(&found.leaves));
+        match running && !state.unhealthy.contains(&tag) {
+            true => ProbeOutcome::Passed,
+            false => ProbeOutcome::Failed("503 Service Unavailable".to_owned()),
+        }
+    }
+
+    async fn logs(&self, _replica: &ReplicaId, _lines: usize) -> Result<Vec<String>, StepError> {
+        Ok(vec!["last words".to_owned()])
+    }
+
+    async fn follow_logs(
+        &self,
+        replica: &ReplicaId,
+        _lines: usize,
+        _sink: mpsc::Sender<String>,
+    ) -> Result<(), StepError> {
+        Err(StepError::Refused(format!("{replica} has no output to follow")))
+    }
+}
+
+impl Connect for Runtime {
+    fn connect(&self, _project: &Project, _environment: &Environment) -> Result<SharedProvider, String> {
+        Ok(Arc::new(self.clone()))
+    }
+}
