@@ -9,7 +9,7 @@ pub const PROVIDER: &str = "local";
 /// Its abilities; whether CPU can be limited depends on the machine.
 pub(super) fn capabilities(cpu_limits: bool) -> Capabilities {
     let support = if cpu_limits { support as fn(&FieldPath) -> Support } else { support_without_cpu };
-    Capabilities { provider: PROVIDER, support, effect, default_of }
+    Capabilities { provider: PROVIDER, support, effect, required: &[FieldPath::Command], default_of }
 }
 
 fn support(field: &FieldPath) -> Support {
