@@ -10,7 +10,7 @@ use crate::cli::failure::Advice;
 use crate::cli::terminal::Terminal;
 use crate::cli::{
     Outcome, completions, env, history, logs, plan, project, refresh, rollback, sample_server, schema, service, show,
-    status, sync, token, validate, why,
+    status, supervise, sync, token, validate, why,
 };
 
 /// The verbs by purpose; a test keeps it complete.
@@ -39,6 +39,7 @@ Write the file:
   schema       The file's JSON Schema, for editors
 
 Run and look after:
+  supervise    Own the processes of `local` environments, apart from the daemon
   completions  Completions for a shell";
 
 const EXIT_CODES: &str = "\
@@ -123,6 +124,7 @@ enum Verb {
     Schema(schema::Schema),
     #[command(hide = true)]
     SampleServer(sample_server::SampleServer),
+    Supervise(supervise::Supervise),
     Completions(completions::Completions),
 }
 
@@ -142,6 +144,7 @@ pub(super) fn dispatch(cli: Cli, terminal: &mut Terminal) -> anyhow::Result<Outc
         Verb::Schema(verb) => schema::run(&verb, terminal),
         Verb::Completions(verb) => completions::run(&verb, terminal),
         Verb::SampleServer(verb) => sample_server::run(&verb),
+        Verb::Supervise(verb) => supervise::run(&verb),
         online => {
             let context = Context { client: connection.client()?, terminal };
             block_on(dispatch_online(online, context))
@@ -164,7 +167,7 @@ async fn dispatch_online(verb: Verb, context: Context<'_>) -> anyhow::Result<Out
         Verb::Env(verb) => env::run(&verb, context).await,
         Verb::Service(verb) => service::run(&verb, context).await,
         Verb::Token(verb) => token::run(&verb, context).await,
-        Verb::Validate(_) | Verb::Schema(_) | Verb::Completions(_) | Verb::SampleServer(_) => {
+        Verb::Validate(_) | Verb::Schema(_) | Verb::Completions(_) | Verb::SampleServer(_) | Verb::Supervise(_) => {
             anyhow::bail!("this verb needs no daemon and was carried out without one")
         }
     }

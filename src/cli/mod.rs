@@ -24,6 +24,7 @@ mod service;
 mod show;
 mod status;
 mod suggest;
+mod supervise;
 mod sync;
 mod table;
 mod terminal;

@@ -1,9 +1,9 @@
 //! What `trueup env test` says of a local environment.
 
 use crate::provider::local::client::{CallError, Client, LOOK_WITHIN};
-use crate::provider::local::settings::PortRange;
 use crate::provider::local::supervisor::protocol::{Hello, Reply, Request, RunAs};
 use crate::provider::{ConnectionReport, Finding, FindingLevel};
+use crate::settings::PortRange;
 
 /// Free ports below which a warning is given.
 const FEW_PORTS: usize = 10;

@@ -1,37 +1,24 @@
 //! The operator's settings of a `local` environment, parsed once. Pure.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A range of TCP ports, both ends included; written `20000-29999`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortRange {
-    first: u16,
-    last: u16,
-}
+use crate::settings::PortRange;
 
 /// What a supervisor gives ports from unless told otherwise: below the kernel's usual ephemeral ports (32768 and up).
 pub const PORTS_DEFAULT: PortRange = PortRange { first: 20_000, last: 29_999 };
 
 impl PortRange {
     /// The ports, lowest first.
-    pub fn ports(self) -> impl ExactSizeIterator<Item = u16> + Clone {
-        // ExactSizeIterator is not implemented for inclusive ranges of u16 in a way that survives 65535 + 1.
-        let first = u32::from(self.first);
-        (0..usize::from(self.last - self.first) + 1).map(move |i| (first + i as u32) as u16)
+    pub fn ports(self) -> std::ops::RangeInclusive<u16> {
+        self.first..=self.last
     }
 
     /// Whether all of it lies within another range.
     pub fn within(self, outer: PortRange) -> bool {
         outer.first <= self.first && self.last <= outer.last
-    }
-
-    /// Whether it holds a port.
-    pub fn contains(self, port: u16) -> bool {
-        (self.first..=self.last).contains(&port)
     }
 }
 
@@ -52,12 +39,6 @@ impl FromStr for PortRange {
             return Err(invalid());
         }
         Ok(PortRange { first, last })
-    }
-}
-
-impl fmt::Display for PortRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.first, self.last)
     }
 }
 
@@ -124,13 +105,14 @@ impl LocalSettings {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{LocalSettings, PORTS_DEFAULT, PortRange};
+    use super::{LocalSettings, PORTS_DEFAULT};
+    use crate::settings::PortRange;
 
     #[test]
     fn ranges_parse_and_count() {
         let range: PortRange = "65530-65535".parse().expect("valid");
         assert_eq!(range.ports().collect::<Vec<_>>(), [65530, 65531, 65532, 65533, 65534, 65535]);
-        assert_eq!(range.ports().len(), 6);
+        assert_eq!(range.ports().count(), 6);
         assert!(!range.within(PORTS_DEFAULT));
         for bad in ["", "1-2", "2000", "3000-2000", "2000-70000", "a-b", "20000-"] {
             assert!(bad.parse::<PortRange>().is_err(), "{bad}");

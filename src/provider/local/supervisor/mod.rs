@@ -36,7 +36,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::net::UnixListener;
 use tokio::sync::broadcast;
 
-use crate::provider::local::settings::{PORTS_DEFAULT, PortRange};
+use crate::provider::local::settings::PORTS_DEFAULT;
 pub(super) use crate::provider::local::supervisor::environment::RESERVED;
 pub use crate::provider::local::supervisor::exec::{ExecError, VERB, supervise_exec};
 use crate::provider::local::supervisor::keeper::{Ground, Task};
@@ -46,6 +46,7 @@ use crate::provider::local::supervisor::record::Layout;
 use crate::provider::local::supervisor::registry::Registry;
 use crate::provider::local::supervisor::server::Peers;
 pub(super) use crate::provider::local::supervisor::session::MARK;
+use crate::settings::PortRange;
 
 /// How often logs are held against their limit.
 const LOGS_EVERY: Duration = Duration::from_secs(1);

@@ -10,13 +10,13 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::provider::local::settings::PortRange;
 use crate::provider::local::supervisor::checkout::{Snapshot, hand_over};
 use crate::provider::local::supervisor::environment::{self, RESERVED};
 use crate::provider::local::supervisor::keeper::{Ground, Keeper};
 use crate::provider::local::supervisor::protocol::{Blueprint, EnvValues, Fault};
 use crate::provider::local::supervisor::record::{self, FORMAT, Layout, Spec, State};
 use crate::provider::local::supervisor::user::User;
+use crate::settings::PortRange;
 
 /// Ends the name of a folder that is being made.
 pub(super) const UNFINISHED: &str = ".new";
@@ -171,7 +171,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::{allowed_range, free_port};
-    use crate::provider::local::settings::PortRange;
+    use crate::settings::PortRange;
 
     #[test]
     fn ports_go_round_and_run_out() {

@@ -11,7 +11,7 @@ use crate::ids::{CommitSha, EnvironmentRef, RunId, ServiceName, SourceHash};
 use crate::live::Observed;
 use crate::live::quantity::{Bytes, Millis, NanoCpus};
 use crate::live::value::RestartPolicy;
-use crate::provider::local::settings::PortRange;
+use crate::settings::PortRange;
 
 /// The protocol's version. A supervisor refuses every other one and says which it speaks.
 pub const PROTOCOL: u32 = 1;

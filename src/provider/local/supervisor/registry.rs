@@ -8,12 +8,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::ids::EnvironmentRef;
-use crate::provider::local::settings::PortRange;
 use crate::provider::local::supervisor::keeper::{Ground, Keeper, Order, Published, Task};
 use crate::provider::local::supervisor::prepare;
 use crate::provider::local::supervisor::protocol::{Blueprint, EnvValues, Fault, View};
 use crate::provider::local::supervisor::record;
 use crate::provider::local::supervisor::view;
+use crate::settings::PortRange;
 
 /// The replicas.
 #[derive(Debug)]

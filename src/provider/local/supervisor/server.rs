@@ -202,12 +202,7 @@ fn own_user(user: &RunAs, is_own: bool) -> Result<(), String> {
     }
 }
 
-async fn check(
-    registry: &Registry,
-    user: &RunAs,
-    ports: Option<crate::provider::local::settings::PortRange>,
-    is_own: bool,
-) -> Reply {
+async fn check(registry: &Registry, user: &RunAs, ports: Option<crate::settings::PortRange>, is_own: bool) -> Reply {
     let mut problems = Vec::new();
     problems.extend(own_user(user, is_own).err());
     problems.extend(environment::user(user).err());
