@@ -49,11 +49,13 @@ pub enum Value {
 
 impl Value {
     /// Whether the two mean the same. Derived equality, but for images (the same content under one name counts,
-    /// whichever of its digests either side knows) and secrets (the fingerprint counts, not the name).
+    /// whichever of its digests either side knows), secrets (the fingerprint counts, not the name) and volumes (a
+    /// volume is the one that goes by its name, whoever made it).
     pub fn same(&self, other: &Value) -> bool {
         match (self, other) {
             (Value::Image(a), Value::Image(b)) => a.same(b),
             (Value::Secret(a), Value::Secret(b)) => a.fingerprint.is_some() && a.fingerprint == b.fingerprint,
+            (Value::Volume(a), Value::Volume(b)) => a.read_only == b.read_only && a.source.same(&b.source),
             (a, b) => a == b,
         }
     }
@@ -153,6 +155,13 @@ impl VolumeSource {
         match self {
             VolumeSource::Named(name) | VolumeSource::External(name) | VolumeSource::Host(name) => name,
         }
+    }
+}
+
+impl VolumeSource {
+    /// Whether both are the same: an external volume and one of Trueup's own are the same under the same name.
+    pub fn same(&self, other: &VolumeSource) -> bool {
+        matches!(self, VolumeSource::Host(_)) == matches!(other, VolumeSource::Host(_)) && self.name() == other.name()
     }
 }
 

@@ -3,6 +3,8 @@
 // Tests may unwrap: a panic is how they fail.
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, dead_code)]
 
+mod docker;
+mod docker_matrix;
 mod git;
 mod layering;
 mod store;

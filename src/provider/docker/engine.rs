@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 
 use super::events::EventHub;
 use super::image::ImageCache;
@@ -59,6 +59,7 @@ impl Engines {
 pub(super) struct Engine {
     pub(super) address: Address,
     negotiated: AsyncMutex<Option<Docker>>,
+    host_name: OnceCell<String>,
     pub(super) images: ImageCache,
     pub(super) events: EventHub,
 }
@@ -68,6 +69,7 @@ impl Engine {
         Engine {
             address,
             negotiated: AsyncMutex::new(None),
+            host_name: OnceCell::new(),
             images: ImageCache::default(),
             events: EventHub::default(),
         }
@@ -108,6 +110,15 @@ impl Engine {
             }
             Err(_) => Err(self.late(limit)),
         }
+    }
+
+    /// The name of the host that the Engine runs on.
+    pub(super) async fn host_name(&self) -> Result<&str, EngineError> {
+        let ask = || async {
+            let info = self.call(READ, |docker| async move { docker.info().await }).await?;
+            Ok(info.name.unwrap_or_default())
+        };
+        self.host_name.get_or_try_init(ask).await.map(String::as_str)
     }
 
     pub(super) fn late(&self, limit: Duration) -> EngineError {

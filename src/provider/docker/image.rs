@@ -15,10 +15,13 @@ use crate::live::value::PullPolicy;
 /// registry digests that name it may, by a push or a pull.
 const IMAGE_TTL: Duration = Duration::from_secs(10);
 
+/// When an image was looked at, and what was found; `None` where the Engine has it no more.
+type Seen = (Instant, Option<Arc<ImageFacts>>);
+
 /// The images that containers on one Engine run from, by id.
 #[derive(Debug, Default)]
 pub(super) struct ImageCache {
-    known: Mutex<BTreeMap<String, (Instant, Option<Arc<ImageFacts>>)>>,
+    known: Mutex<BTreeMap<String, Seen>>,
 }
 
 impl ImageCache {

@@ -5,23 +5,35 @@
 //! environment is neither seen nor touched. Must not know Git, plans or the store.
 
 mod capability;
+mod carry;
+mod connection;
 mod convert;
+mod create;
 mod engine;
 mod events;
 mod facts;
 mod health;
+mod helper;
 mod image;
 mod labels;
+mod logs;
 mod mounts;
 mod observe;
+mod pools;
+mod prepare;
+mod probe;
+mod pull;
 mod registry;
 mod settings;
+mod steps;
 mod transport;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures_util::stream::BoxStream;
+use tokio::sync::mpsc::Sender;
 
 use self::engine::Engine;
 pub use self::engine::Engines;
@@ -30,6 +42,15 @@ use self::registry::Registry;
 use self::settings::DockerSettings;
 pub use self::settings::{DEFAULT_HOST, DockerSettingsError, KEYS};
 use crate::ids::EnvironmentRef;
+use crate::live::capability::Capabilities;
+use crate::live::field::FieldPath;
+use crate::live::image::{ImageRef, ImageValue};
+use crate::live::value::{PullPolicy, Value};
+use crate::live::{Live, Observed, ReplicaId};
+use crate::provider::{
+    Check, ConnectionReport, ProbeOutcome, Progress, Provider, ReplicaSpec, ReplicaState, StepError,
+};
+use crate::sync::gate::SyncPermit;
 
 /// One environment on one Engine.
 pub struct DockerProvider {
@@ -75,7 +96,8 @@ impl DockerProvider {
     ) -> Result<Self, DockerSettingsError> {
         let settings = DockerSettings::parse(settings)?;
         let engine = engines.at(&settings.address);
-        let registry = Registry::new(settings.logins.clone(), settings.insecure_registries.clone(), credentials);
+        let (logins, insecure) = (settings.logins.clone(), settings.insecure_registries.clone());
+        let registry = Registry::new(environment.clone(), logins, insecure, credentials);
         Ok(DockerProvider { environment, settings, engine, registry })
     }
 
@@ -95,5 +117,79 @@ impl DockerProvider {
     fn network(&self) -> String {
         let own = || format!("{}-{}", self.environment.project, self.environment.environment);
         self.settings.network.clone().unwrap_or_else(own)
+    }
+}
+
+#[async_trait]
+impl Provider for DockerProvider {
+    fn capabilities(&self) -> Capabilities {
+        capability::CAPABILITIES
+    }
+
+    async fn observe(&self) -> Live {
+        self.look().await
+    }
+
+    async fn resolve_image(&self, image: &ImageRef, pull: Option<PullPolicy>) -> Observed<ImageValue> {
+        image::resolve(&self.engine, &self.registry, image, pull).await
+    }
+
+    async fn can_probe(&self, check: &Check) -> Result<(), String> {
+        self.probe_possible(check).await
+    }
+
+    async fn test_connection(&self) -> ConnectionReport {
+        self.examine().await
+    }
+
+    async fn prepare(
+        &self,
+        permit: &SyncPermit,
+        spec: &ReplicaSpec<'_>,
+        progress: &dyn Progress,
+    ) -> Result<ReplicaId, StepError> {
+        self.permitted(permit)?;
+        self.prepare_replica(permit.run(), spec, progress).await
+    }
+
+    async fn start(&self, permit: &SyncPermit, replica: &ReplicaId) -> Result<(), StepError> {
+        self.permitted(permit)?;
+        self.start_replica(replica).await
+    }
+
+    async fn stop(&self, permit: &SyncPermit, replica: &ReplicaId) -> Result<(), StepError> {
+        self.permitted(permit)?;
+        self.stop_replica(replica).await
+    }
+
+    async fn remove(&self, permit: &SyncPermit, replica: &ReplicaId) -> Result<(), StepError> {
+        self.permitted(permit)?;
+        self.remove_replica(replica).await
+    }
+
+    async fn update(
+        &self,
+        permit: &SyncPermit,
+        replica: &ReplicaId,
+        leaves: &BTreeMap<FieldPath, Value>,
+    ) -> Result<(), StepError> {
+        self.permitted(permit)?;
+        self.update_replica(replica, leaves).await
+    }
+
+    async fn state(&self, replica: &ReplicaId) -> Result<ReplicaState, StepError> {
+        self.state_of(replica).await
+    }
+
+    async fn probe(&self, replica: &ReplicaId, check: &Check) -> ProbeOutcome {
+        self.probe_once(replica, check).await
+    }
+
+    async fn logs(&self, replica: &ReplicaId, lines: usize) -> Result<Vec<String>, StepError> {
+        self.last_lines(replica, lines).await
+    }
+
+    async fn follow_logs(&self, replica: &ReplicaId, lines: usize, sink: Sender<String>) -> Result<(), StepError> {
+        self.follow(replica, lines, sink).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bollard::models::{ContainerInspectResponse, MountPoint};
+use bollard::models::{ContainerInspectResponse, Mount, MountPoint, MountType};
 
 use super::facts::{ImageFacts, clean_path};
 use crate::live::field::FieldPath;
@@ -90,4 +90,19 @@ pub(super) fn anonymous_volumes(inspect: &ContainerInspectResponse) -> BTreeMap<
         }
     }
     volumes
+}
+
+/// A declared mount as the Engine takes it. A host path that does not exist is an error there, not a new directory.
+pub(super) fn engine_mount(path: &str, mount: &VolumeMount) -> Mount {
+    let typ = match mount.source {
+        VolumeSource::Named(_) | VolumeSource::External(_) => MountType::VOLUME,
+        VolumeSource::Host(_) => MountType::BIND,
+    };
+    Mount {
+        target: Some(clean_path(path)),
+        source: Some(mount.source.name().to_owned()),
+        typ: Some(typ),
+        read_only: Some(mount.read_only),
+        ..Mount::default()
+    }
 }

@@ -56,7 +56,7 @@ impl DockerProvider {
 
     /// Those of `ids` that still exist; the inner `None` is one whose labels name no service.
     async fn inspect_all(&self, ids: &[String]) -> Result<Vec<Option<(ServiceName, LiveReplica)>>, EngineError> {
-        let inspections = stream::iter(ids.iter().map(|id| self.inspect_one(id)));
+        let inspections = stream::iter(ids.to_vec()).map(|id| async move { self.inspect_one(&id).await });
         let found: Vec<_> = inspections.buffered(AT_ONCE).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }

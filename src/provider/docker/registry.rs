@@ -15,8 +15,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::engine::bounded;
 use super::settings::RegistryLogin;
+use crate::ids::EnvironmentRef;
 use crate::live::image::{ContentDigest, DEFAULT_REGISTRY, ImageRef};
-use crate::secret::AuthRef;
+use crate::secret::{AuthRef, Secrets};
 
 /// How long a tag's digest is remembered.
 const DIGEST_TTL: Duration = Duration::from_secs(300);
@@ -26,11 +27,18 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Who turns an auth reference into the secret behind it, and audits that.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// The secret.
+    /// The secret. `purpose` says what for (`shop/production: registry.acme.dev`), for the audit log.
     ///
     /// # Errors
     /// Why it cannot be had, and what to do; never the secret.
-    async fn resolve(&self, reference: &AuthRef) -> Result<SecretString, String>;
+    async fn password(&self, reference: &AuthRef, purpose: &str) -> Result<SecretString, String>;
+}
+
+#[async_trait]
+impl Credentials for Secrets {
+    async fn password(&self, reference: &AuthRef, purpose: &str) -> Result<SecretString, String> {
+        self.resolve(reference, purpose, "docker provider").await.map_err(|error| error.to_string())
+    }
 }
 
 /// A login whose password was resolved.
@@ -43,6 +51,7 @@ type Digests = BTreeMap<String, (Instant, ContentDigest)>;
 
 /// The registries as one environment may use them.
 pub(super) struct Registry {
+    environment: EnvironmentRef,
     logins: BTreeMap<String, RegistryLogin>,
     insecure: BTreeSet<String>,
     credentials: Arc<dyn Credentials>,
@@ -51,11 +60,12 @@ pub(super) struct Registry {
 
 impl Registry {
     pub(super) fn new(
+        environment: EnvironmentRef,
         logins: BTreeMap<String, RegistryLogin>,
         insecure: BTreeSet<String>,
         credentials: Arc<dyn Credentials>,
     ) -> Self {
-        Registry { logins, insecure, credentials, digests: Mutex::default() }
+        Registry { environment, logins, insecure, credentials, digests: Mutex::default() }
     }
 
     /// The login for a registry; `None` where the operator set none.
@@ -63,7 +73,7 @@ impl Registry {
         let Some(login) = self.logins.get(host) else { return Ok(None) };
         let password = self
             .credentials
-            .resolve(&login.password)
+            .password(&login.password, &format!("{}: registry {host}", self.environment))
             .await
             .map_err(|why| format!("the password for the registry {host} cannot be had: {why}"))?;
         Ok(Some(Login { username: login.username.clone(), password }))

@@ -109,14 +109,20 @@ fn ssh(program: &str, destination: &str, port: Option<u16>) -> io::Result<Line> 
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(io::Error::other("ssh was started without its pipes"));
     };
-    Ok(Line::Ssh { stdin, stdout, _child: child })
+    Ok(Line::Ssh(Box::new(SshLine { stdin, stdout, _child: child })))
 }
 
 /// One connection.
 enum Line {
     Unix(UnixStream),
-    // The child is killed when the connection goes.
-    Ssh { stdin: ChildStdin, stdout: ChildStdout, _child: Child },
+    Ssh(Box<SshLine>),
+}
+
+struct SshLine {
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    // Killed when the connection goes.
+    _child: Child,
 }
 
 impl Connection for Line {
@@ -129,7 +135,7 @@ impl AsyncRead for Line {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Line::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-            Line::Ssh { stdout, .. } => Pin::new(stdout).poll_read(cx, buf),
+            Line::Ssh(line) => Pin::new(&mut line.stdout).poll_read(cx, buf),
         }
     }
 }
@@ -138,21 +144,21 @@ impl AsyncWrite for Line {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Line::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-            Line::Ssh { stdin, .. } => Pin::new(stdin).poll_write(cx, buf),
+            Line::Ssh(line) => Pin::new(&mut line.stdin).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Line::Unix(stream) => Pin::new(stream).poll_flush(cx),
-            Line::Ssh { stdin, .. } => Pin::new(stdin).poll_flush(cx),
+            Line::Ssh(line) => Pin::new(&mut line.stdin).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Line::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Line::Ssh { stdin, .. } => Pin::new(stdin).poll_shutdown(cx),
+            Line::Ssh(line) => Pin::new(&mut line.stdin).poll_shutdown(cx),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The world around Trueup: stateful fakes, and the real backends where this machine has them.
 
 pub mod backend;
+pub mod docker;
 pub mod git_server;
 pub mod house;
+pub mod permit;
 pub mod repo;
 pub mod runtime;
