@@ -51,9 +51,9 @@ impl HttpPool {
         HttpPlace { pool: self, settings, remote, url, key }
     }
 
-    /// Forgets a server's answers.
-    pub(crate) fn forget(&self, key: &str) {
-        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    /// Forgets a server's answers; returns whether there were any.
+    pub(crate) fn forget(&self, key: &str) -> bool {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).remove(key).is_some()
     }
 
     fn client(&self) -> Result<&Client, GitError> {

@@ -77,12 +77,20 @@ impl Work {
                 return blocking(move |_| local::list(&path, &asked)).await;
             }
             let key = key(remote);
-            let (mut conversation, advertisement) = self.converse(remote, &key).await?;
-            let url = remote.url.as_str();
-            let listed = conversation.list(advertisement, url, &asked.prefixes(), |name| asked.accepts(name)).await;
-            conversation.settle(listed).await
+            match self.list_remote(remote, asked, &key).await {
+                // What was remembered of the server may not hold any more: forget it and ask again, once.
+                Err(GitError::Protocol { .. }) if self.http.forget(&key) => self.list_remote(remote, asked, &key).await,
+                result => result,
+            }
         })
         .await
+    }
+
+    async fn list_remote(&self, remote: &Remote, asked: &Asked, key: &str) -> Result<Vec<RemoteRef>, GitError> {
+        let (mut conversation, advertisement) = self.converse(remote, key).await?;
+        let url = remote.url.as_str();
+        let listed = conversation.list(advertisement, url, &asked.prefixes(), |name| asked.accepts(name)).await;
+        conversation.settle(listed).await
     }
 
     async fn converse<'a>(

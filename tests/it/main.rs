@@ -6,6 +6,10 @@
 mod docker;
 mod docker_matrix;
 mod git;
+mod git_mirror;
+mod git_remote;
+mod git_ssh;
+mod git_watch;
 mod layering;
 mod store;
 mod world;

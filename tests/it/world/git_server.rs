@@ -52,6 +52,23 @@ impl Repo {
         repo
     }
 
+    /// A repository whose one file has so many bytes and does not compress.
+    pub fn incompressible(size: usize) -> Self {
+        let repo = Repo::empty();
+        let mut state = 88_172_645_463_325_252_u64;
+        let bytes: Vec<u8> = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .take(size)
+        .collect();
+        std::fs::write(repo.path.join("noise"), bytes).unwrap();
+        repo.commit_all();
+        repo
+    }
+
     /// Runs git in the working copy, and returns what it printed.
     pub fn git(&self, arguments: &[&str]) -> String {
         let output = git(&self.path).args(arguments).output().unwrap();
@@ -82,13 +99,13 @@ pub enum Mode {
     Serve,
     /// Serves Git as a server that only knows version 0.
     ServeV0,
-    /// Redirects everything below its own address to below another, keeping path and query.
-    Redirect(String),
+    /// Redirects everything whose path begins with the first to the second, keeping the rest; serves what does not.
+    Redirect(String, String),
     /// Accepts and never answers.
     Hang,
-    /// Answers the first bytes, then nothing more.
+    /// Of answers longer than this, sends so many bytes and then nothing more.
     HangAfter(usize),
-    /// Answers the first bytes and closes.
+    /// Of answers longer than this, sends so many bytes and breaks the connection.
     Truncate(usize),
     /// Answers with a status.
     Status(u16),
@@ -220,9 +237,13 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
     Ok(match mode {
         Mode::Serve => cgi(&state.root, request, true).await,
         Mode::ServeV0 => cgi(&state.root, request, false).await,
-        Mode::Redirect(base) => {
-            Response::builder().status(302).header("location", format!("{base}{path}")).body(whole(vec![])).unwrap()
-        }
+        Mode::Redirect(from, to) => match path.strip_prefix(&from) {
+            Some(rest) => {
+                let location = format!("{to}{rest}");
+                Response::builder().status(302).header("location", location).body(whole(vec![])).unwrap()
+            }
+            None => cgi(&state.root, request, true).await,
+        },
         Mode::Hang => std::future::pending().await,
         Mode::HangAfter(count) => cut(cgi(&state.root, request, true).await, count, true).await,
         Mode::Truncate(count) => cut(cgi(&state.root, request, true).await, count, false).await,
@@ -238,8 +259,11 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
 async fn cut(answer: Answer, count: usize, hang: bool) -> Answer {
     let (mut parts, body) = answer.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
+    if bytes.len() <= count {
+        return Response::from_parts(parts, whole(bytes.to_vec()));
+    }
     parts.headers.remove("content-length");
-    Response::from_parts(parts, partial(bytes[..count.min(bytes.len())].to_vec(), hang))
+    Response::from_parts(parts, partial(bytes[..count].to_vec(), hang))
 }
 
 /// Runs `git http-backend` (RFC 3875) for one request.
