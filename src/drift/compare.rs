@@ -1,8 +1,10 @@
-//! The comparison itself.
+//! The comparison itself. Costs time linear in the leaves of all three sides, and copies only what differs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::declared::{Declared, DeclaredLeaf, DeclaredService};
+use crate::drift::cause::{Sides, cause};
 use crate::drift::{Base, BaseLeaf, BaseService, Cause, Drift, Gaps, LeafDrift, Presence, ReplicaLive, ServiceDrift};
 use crate::ids::ServiceName;
 use crate::live::capability::{Capabilities, ChangeKind, Support};
@@ -10,10 +12,13 @@ use crate::live::field::FieldPath;
 use crate::live::value::Value;
 use crate::live::{Live, LiveReplica, LiveService, Observed};
 
+/// The number of replicas that a service has where nothing says otherwise.
+const DEFAULT_REPLICAS: usize = 1;
+
 /// Compares everything that is declared (or was, and is withdrawn) with base and live.
 ///
 /// `gaps` names the declared leaves whose value could not be completed (an image that does not resolve, a secret
-/// without a value). Costs time linear in the leaves of all three sides.
+/// without a value).
 pub fn compare(declared: &Declared, gaps: &Gaps, base: &Base, live: &Live, can: &Capabilities) -> Drift {
     let Some(declared) = &declared.services else { return Drift::default() };
     let running = match &live.services {
@@ -23,210 +28,222 @@ pub fn compare(declared: &Declared, gaps: &Gaps, base: &Base, live: &Live, can: 
         }
     };
     let absent = LiveService::default();
-    let nothing = BTreeMap::new();
     let services = declared
         .iter()
         .map(|(name, service)| {
+            let live = running.get(name).unwrap_or(&absent);
             let comparison = Comparison {
                 declared: service,
-                gaps: gaps.services.get(name).unwrap_or(&nothing),
+                gaps: gaps.services.get(name),
                 base: base.services.get(name),
-                live: running.get(name).unwrap_or(&absent),
+                replicas: in_order(&live.replicas),
                 can,
             };
             (name.clone(), comparison.run())
         })
         .collect();
-    let orphans: Vec<ServiceName> = running.keys().filter(|name| !declared.contains_key(*name)).cloned().collect();
-    Drift { services, unseen: None, orphans }
+    let runs = |service: &LiveService| !service.replicas.is_empty();
+    let orphan = |(name, service): (&ServiceName, &LiveService)| {
+        (runs(service) && !declared.contains_key(name)).then(|| name.clone())
+    };
+    Drift { services, unseen: None, orphans: running.iter().filter_map(orphan).collect() }
+}
+
+/// The order in which replicas are read and shown, whatever order they were reported in.
+fn in_order(replicas: &[LiveReplica]) -> Vec<&LiveReplica> {
+    let mut replicas: Vec<&LiveReplica> = replicas.iter().collect();
+    replicas.sort_by(|a, b| (a.index, &a.name, &a.id).cmp(&(b.index, &b.name, &b.id)));
+    replicas
 }
 
 /// One service's three sides.
 struct Comparison<'a> {
     declared: &'a DeclaredService,
-    gaps: &'a BTreeMap<FieldPath, String>,
+    gaps: Option<&'a BTreeMap<FieldPath, String>>,
     base: Option<&'a BaseService>,
-    live: &'a LiveService,
+    replicas: Vec<&'a LiveReplica>,
     can: &'a Capabilities,
 }
 
-impl Comparison<'_> {
+/// One leaf on two of its sides; at least one is there.
+#[derive(Clone, Copy)]
+struct Leaf<'a> {
+    field: &'a FieldPath,
+    declared: Option<&'a DeclaredLeaf>,
+    base: Option<&'a BaseLeaf>,
+    gap: Option<&'a str>,
+}
+
+/// One replica that is not as declared.
+struct Differing<'a> {
+    replica: &'a str,
+    live: Option<Cow<'a, Value>>,
+}
+
+impl<'a> Comparison<'a> {
     fn run(&self) -> ServiceDrift {
-        let presence = if self.live.replicas.is_empty() { Presence::Absent } else { Presence::Present };
-        let mut drift = ServiceDrift { presence, leaves: Vec::new(), unknown: Vec::new(), stale_base: false };
-        for field in self.fields() {
-            let declared = self.declared.leaves.get(field);
-            let base = self.base.and_then(|base| base.leaves.get(field));
-            if !same_record(declared, base) {
-                drift.stale_base = true;
+        let presence = if self.runs() { Presence::Present } else { Presence::Absent };
+        let mut drift =
+            ServiceDrift { presence, replicas: self.replicas.len(), leaves: Vec::new(), unknown: Vec::new() };
+        for leaf in self.leaves() {
+            if let Some(why) = leaf.gap {
+                drift.unknown.push((leaf.field.clone(), why.to_owned()));
             }
-            if let Some(why) = self.gaps.get(field) {
-                drift.unknown.push((field.clone(), why.clone()));
-            }
-            match (self.can.support)(field) {
-                Support::Observed => self.observed(field, declared, base, &mut drift),
-                Support::Policy | Support::Unsupported(_) => {
-                    drift.leaves.extend(self.policy(field, declared, base));
-                }
-            }
+            let found = match (self.can.support)(leaf.field) {
+                Support::Observed => self.observed(leaf, &mut drift.unknown),
+                Support::Policy | Support::Unsupported(_) => self.policy(leaf),
+            };
+            drift.leaves.extend(found);
         }
         drift
     }
 
-    fn fields(&self) -> BTreeSet<&FieldPath> {
-        let base = self.base.into_iter().flat_map(|base| base.leaves.keys());
-        self.declared.leaves.keys().chain(base).collect()
+    fn runs(&self) -> bool {
+        !self.replicas.is_empty()
+    }
+
+    /// Every leaf that is declared or in base, in field order.
+    fn leaves(&self) -> impl Iterator<Item = Leaf<'a>> + use<'a> {
+        let gaps = self.gaps;
+        let mut declared = self.declared.leaves.iter().peekable();
+        let mut base = self.base.map(|base| base.leaves.iter()).into_iter().flatten().peekable();
+        std::iter::from_fn(move || {
+            let first = match (declared.peek(), base.peek()) {
+                (Some((a, _)), Some((b, _))) => *a.min(b),
+                (Some((field, _)), None) | (None, Some((field, _))) => *field,
+                (None, None) => return None,
+            };
+            let declared = declared.next_if(|(field, _)| *field == first).map(|(_, leaf)| leaf);
+            let base = base.next_if(|(field, _)| *field == first).map(|(_, leaf)| leaf);
+            let gap = gaps.and_then(|gaps| gaps.get(first)).map(String::as_str);
+            Some(Leaf { field: first, declared, base, gap })
+        })
     }
 
     /// A leaf that cannot be seen: declared × base.
-    fn policy(&self, field: &FieldPath, declared: Option<&DeclaredLeaf>, base: Option<&BaseLeaf>) -> Option<LeafDrift> {
-        let same = match (declared, base) {
+    fn policy(&self, leaf: Leaf<'_>) -> Option<LeafDrift> {
+        let same = match (leaf.declared, leaf.base) {
             (Some(declared), Some(base)) => declared.value.same(&base.value),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if same && !self.live.replicas.is_empty() {
+        // A policy that is withdrawn from a service that does not run leaves nothing to do.
+        if if self.runs() { same } else { leaf.declared.is_none() } {
             return None;
         }
-        let cause = match (declared, base) {
-            _ if self.base.is_none() => Cause::New,
-            _ if same => Cause::Live,
-            (Some(declared), Some(base)) if declared.written == base.written => Cause::Input,
-            (Some(_) | None, _) => Cause::Repo,
-        };
-        if declared.is_none() && self.live.replicas.is_empty() {
-            // A policy that is withdrawn from a service that does not run leaves nothing to do.
-            return None;
-        }
-        let live = if self.live.replicas.is_empty() { None } else { base.map(|base| base.value.clone()) };
-        Some(self.leaf(field, declared, base, Observed::Known(live), cause))
+        let live = leaf.base.filter(|_| self.runs()).map(|base| base.value.clone());
+        Some(leaf.drift(live, Vec::new(), self.cause(leaf, true)))
     }
 
     /// A leaf that can be seen: declared × base × every replica.
-    fn observed(
-        &self,
-        field: &FieldPath,
-        declared: Option<&DeclaredLeaf>,
-        base: Option<&BaseLeaf>,
-        drift: &mut ServiceDrift,
-    ) {
-        let mut differing: Vec<ReplicaLive> = Vec::new();
-        for replica in self.replicas(field) {
-            match replica.value {
-                Observed::Unknown(why) => drift.unknown.push((field.clone(), format!("{}: {why}", replica.name))),
-                Observed::Known(seen) => {
-                    if !satisfied(declared, seen.as_ref()) {
-                        let live = seen.map(|(value, _)| value);
-                        differing.push(ReplicaLive { name: replica.name, live });
-                    }
+    fn observed(&self, leaf: Leaf<'_>, unknown: &mut Vec<(FieldPath, String)>) -> Option<LeafDrift> {
+        if !self.runs() {
+            // Nothing runs, so everything declared is missing; that it is not stopped needs no saying.
+            let missing = leaf.declared.is_some() && *leaf.field != FieldPath::Stopped;
+            return missing.then(|| leaf.drift(None, Vec::new(), self.cause(leaf, false)));
+        }
+        let (differing, unseen) = self.read(leaf);
+        note_unseen(leaf.field, unseen, self.replicas.len(), unknown);
+        let first = differing.first()?;
+        let live_is_base = leaf.base.is_some_and(|base| {
+            differing.iter().all(|found| found.live.as_deref().is_some_and(|live| live.same(&base.value)))
+        });
+        let counted = *leaf.field == FieldPath::Replicas;
+        let alike = differing.len() == self.replicas.len() && differing.iter().all(|other| other.live == first.live);
+        let live = first.live.as_deref().cloned();
+        let replicas = if counted || alike {
+            Vec::new()
+        } else {
+            let of = |found: &Differing<'_>| ReplicaLive {
+                name: found.replica.to_owned(),
+                live: found.live.as_deref().cloned(),
+            };
+            differing.iter().map(of).collect()
+        };
+        Some(leaf.drift(live, replicas, self.cause(leaf, live_is_base)))
+    }
+
+    /// Which replicas are not as declared, and which could not be seen. The count of replicas is one reading for all.
+    fn read(&self, leaf: Leaf<'_>) -> (Vec<Differing<'a>>, Vec<(&'a str, &'a str)>) {
+        if *leaf.field == FieldPath::Replicas {
+            let count = Value::Integer(self.replicas.len() as u64);
+            let as_it_should_be = match leaf.declared {
+                Some(declared) => declared.value.same(&count),
+                None => self.replicas.len() == DEFAULT_REPLICAS,
+            };
+            let differing = Differing { replica: "", live: Some(Cow::Owned(count)) };
+            return (if as_it_should_be { Vec::new() } else { vec![differing] }, Vec::new());
+        }
+        let mut differing = Vec::new();
+        let mut unseen = Vec::new();
+        for replica in &self.replicas {
+            let seen = match replica.leaves.get(leaf.field) {
+                None => None,
+                Some(Observed::Known(seen)) => Some((&seen.value, seen.supplied)),
+                Some(Observed::Unknown(why)) => {
+                    unseen.push((replica.name.as_str(), why.as_str()));
+                    continue;
                 }
+            };
+            if leaf.differs(seen) {
+                differing.push(Differing { replica: &replica.name, live: seen.map(|(value, _)| Cow::Borrowed(value)) });
             }
         }
-        if self.live.replicas.is_empty() {
-            let wanted = declared.is_some() && *field != FieldPath::Stopped;
-            differing = if wanted { vec![ReplicaLive { name: String::new(), live: None }] } else { Vec::new() };
-        }
-        let Some(first) = differing.first() else { return };
-        let unresolved = self.gaps.contains_key(field);
-        if unresolved && !reference_differs(declared, first.live.as_ref()) && !self.live.replicas.is_empty() {
-            // Nothing is known to differ: the gap alone is reported.
-            return;
-        }
-        let cause = self.cause(declared, base, &differing);
-        let mut leaf = self.leaf(field, declared, base, Observed::Known(first.live.clone()), cause);
-        let uniform =
-            differing.len() == self.live.replicas.len() && differing.iter().all(|other| other.live == first.live);
-        let counted = *field == FieldPath::Replicas;
-        if !uniform && !counted && !self.live.replicas.is_empty() {
-            leaf.replicas = differing;
-        }
-        drift.leaves.push(leaf);
+        (differing, unseen)
     }
 
-    /// What each replica has for the field; the count of replicas is one reading for all of them.
-    fn replicas(&self, field: &FieldPath) -> Vec<Reading> {
-        if *field == FieldPath::Replicas {
-            let count = Value::Integer(self.live.replicas.len() as u64);
-            return match self.live.replicas.first() {
-                Some(_) => vec![Reading { name: String::new(), value: Observed::Known(Some((count, false))) }],
-                None => Vec::new(),
-            };
-        }
-        let read = |replica: &LiveReplica| match replica.leaves.get(field) {
-            None => Observed::Known(None),
-            Some(Observed::Known(leaf)) => Observed::Known(Some((leaf.value.clone(), leaf.supplied))),
-            Some(Observed::Unknown(why)) => Observed::Unknown(why.clone()),
-        };
-        self.live.replicas.iter().map(|replica| Reading { name: replica.name.clone(), value: read(replica) }).collect()
+    fn cause(&self, leaf: Leaf<'_>, live_is_base: bool) -> Cause {
+        cause(&Sides {
+            applied: self.base.is_some(),
+            declared: leaf.declared,
+            base: leaf.base,
+            gap: leaf.gap.is_some(),
+            live_is_base,
+        })
     }
+}
 
-    fn cause(&self, declared: Option<&DeclaredLeaf>, base: Option<&BaseLeaf>, differing: &[ReplicaLive]) -> Cause {
-        if self.base.is_none() {
-            return Cause::New;
-        }
-        // A leaf that was not managed until now: whatever live has is where it starts from.
-        let Some(base) = base else { return Cause::Repo };
-        let declared_is_base = declared.is_some_and(|declared| declared.value.same(&base.value));
-        let live_is_base =
-            differing.iter().all(|replica| replica.live.as_ref().is_some_and(|live| live.same(&base.value)));
-        let file_stood_still = declared.is_some_and(|declared| declared.written == base.written);
-        match (declared_is_base, live_is_base) {
-            (true, _) => Cause::Live,
-            (false, false) => Cause::Both,
-            (false, true) if file_stood_still => Cause::Input,
-            (false, true) => Cause::Repo,
+impl Leaf<'_> {
+    /// Whether a replica is known not to be as declared; for a withdrawn leaf, to have something beyond what the image
+    /// or the provider supplies.
+    fn differs(&self, seen: Option<(&Value, bool)>) -> bool {
+        match (self.declared, seen) {
+            (Some(declared), Some((live, _))) if self.gap.is_some() => another_name(&declared.value, live),
+            (Some(declared), Some((live, _))) => !declared.value.same(live),
+            (Some(_), None) => true,
+            (None, Some((_, supplied))) => !supplied,
+            (None, None) => false,
         }
     }
 
-    fn leaf(
-        &self,
-        field: &FieldPath,
-        declared: Option<&DeclaredLeaf>,
-        base: Option<&BaseLeaf>,
-        live: Observed<Option<Value>>,
-        cause: Cause,
-    ) -> LeafDrift {
+    fn drift(&self, live: Option<Value>, replicas: Vec<ReplicaLive>, cause: Cause) -> LeafDrift {
         LeafDrift {
-            field: field.clone(),
-            kind: if declared.is_some() { ChangeKind::Set } else { ChangeKind::Withdraw },
-            declared: declared.map(|leaf| leaf.value.clone()),
-            base: base.map(|leaf| leaf.value.clone()),
-            live,
-            replicas: Vec::new(),
+            field: self.field.clone(),
+            kind: if self.declared.is_some() { ChangeKind::Set } else { ChangeKind::Withdraw },
+            declared: self.declared.map(|leaf| leaf.value.clone()),
+            base: self.base.map(|leaf| leaf.value.clone()),
+            live: Observed::Known(live),
+            replicas,
             cause,
-            at: declared.map(|leaf| leaf.at.clone()),
+            at: self.declared.map(|leaf| leaf.at.clone()),
         }
     }
 }
 
-struct Reading {
-    name: String,
-    value: Observed<Option<(Value, bool)>>,
-}
-
-/// Whether a replica already is as declared: the value, or for a withdrawn leaf nothing beyond what the image or the
-/// provider supplies.
-fn satisfied(declared: Option<&DeclaredLeaf>, seen: Option<&(Value, bool)>) -> bool {
-    match (declared, seen) {
-        (Some(declared), Some((value, _))) => declared.value.same(value),
-        (Some(_), None) => false,
-        (None, Some((_, supplied))) => *supplied,
-        (None, None) => true,
+/// Whether a declared value that is not complete is nevertheless known to be another one: an image by its name.
+fn another_name(declared: &Value, live: &Value) -> bool {
+    match (declared, live) {
+        (Value::Image(declared), Value::Image(live)) => !declared.same_reference(live),
+        _ => false,
     }
 }
 
-/// Whether an image that does not resolve is nevertheless known to be another one, by its name.
-fn reference_differs(declared: Option<&DeclaredLeaf>, live: Option<&Value>) -> bool {
-    match (declared.map(|leaf| &leaf.value), live) {
-        (Some(Value::Image(declared)), Some(Value::Image(live))) => !declared.same_reference(live),
-        (Some(_), Some(_) | None) | (None, _) => false,
+/// Notes what could not be seen: once where every replica says the same, else replica by replica.
+fn note_unseen(field: &FieldPath, unseen: Vec<(&str, &str)>, all: usize, unknown: &mut Vec<(FieldPath, String)>) {
+    let Some((_, first)) = unseen.first().copied() else { return };
+    if unseen.len() == all && unseen.iter().all(|(_, why)| *why == first) {
+        unknown.push((field.clone(), first.to_owned()));
+        return;
     }
-}
-
-fn same_record(declared: Option<&DeclaredLeaf>, base: Option<&BaseLeaf>) -> bool {
-    match (declared, base) {
-        (Some(declared), Some(base)) => declared.value.same(&base.value) && declared.written == base.written,
-        (None, None) => true,
-        (Some(_), None) | (None, Some(_)) => false,
-    }
+    unknown.extend(unseen.into_iter().map(|(replica, why)| (field.clone(), format!("{replica}: {why}"))));
 }

@@ -2,6 +2,7 @@
 //!
 //! Pure. Decides nothing about what to do; that is `plan`.
 
+pub mod cause;
 pub mod compare;
 pub mod seal;
 
@@ -106,12 +107,19 @@ pub struct Drift {
 pub struct ServiceDrift {
     /// Whether it runs at all.
     pub presence: Presence,
+    /// How many replicas there are.
+    pub replicas: usize,
     /// The leaves that differ, in field order.
     pub leaves: Vec<LeafDrift>,
     /// The leaves that could not be compared, and why.
     pub unknown: Vec<(FieldPath, String)>,
-    /// Whether base is not what is declared, so that it is worth recording once live matches.
-    pub stale_base: bool,
+}
+
+impl ServiceDrift {
+    /// Whether any replica is there.
+    pub fn runs(&self) -> bool {
+        self.presence == Presence::Present
+    }
 }
 
 /// Whether a declared service has any replica.

@@ -41,12 +41,32 @@ fn seal_leaves(
         let Value::Text(text) = &leaf.value else { continue };
         let declared = declared.and_then(|service| service.leaves.get(field)).map(|leaf| &leaf.value);
         let base = base.and_then(|service| service.leaves.get(field)).map(|leaf| &leaf.value);
-        let public = declared == Some(&leaf.value) || base == Some(&leaf.value);
-        let secret = [declared, base].into_iter().flatten().any(|value| matches!(value, Value::Secret(_)));
-        if secret && !public {
-            leaf.value = Value::Secret(SecretValue { name: None, fingerprint: Some(fingerprint(text)) });
+        if let Some(secret) = sealed(text, declared, base, fingerprint) {
+            leaf.value = Value::Secret(secret);
         }
     }
+}
+
+/// What takes the place of a variable's value; `None` where it may stay, because neither side holds it as a secret or
+/// the very same text is written in the file.
+fn sealed(
+    text: &str,
+    declared: Option<&Value>,
+    base: Option<&Value>,
+    fingerprint: &dyn Fn(&str) -> Fingerprint,
+) -> Option<SecretValue> {
+    let secret = |value: Option<&Value>| matches!(value, Some(Value::Secret(_)));
+    let written = |value: Option<&Value>| matches!(value, Some(Value::Text(plain)) if plain == text);
+    if !secret(declared) && !secret(base) || written(declared) {
+        return None;
+    }
+    let print = fingerprint(text);
+    let as_declared = matches!(declared, Some(Value::Secret(secret)) if secret.fingerprint.as_ref() == Some(&print));
+    // A plain value that became a secret compares with base as plain, unless it already is what the secret holds.
+    if written(base) && !as_declared {
+        return None;
+    }
+    Some(SecretValue { name: None, fingerprint: Some(print) })
 }
 
 #[cfg(test)]

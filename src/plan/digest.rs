@@ -1,51 +1,18 @@
-//! A plan's canonical form and its digest.
+//! What a plan's digest is taken over.
 //!
-//! The form holds what the plan rests on and nothing that moves by itself: no ids, times, health, wording or reasons
-//! in prose. Two plans with one digest do the same to the same.
+//! The form holds what the plan rests on and nothing that moves by itself: no ids, times, health, places in the file,
+//! wording or reasons in prose. Two plans with one digest do the same to the same. What runs and already is as declared
+//! stands in it by not differing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde::Serialize;
-
-use crate::drift::{Base, BaseLeaf, Cause, ReplicaLive};
-use crate::ids::{EnvironmentRef, PlanDigest, ServiceName};
+use crate::drift::{Base, Cause, ReplicaLive};
+use crate::ids::{PlanDigest, ServiceName};
 use crate::live::Observed;
 use crate::live::capability::{ChangeKind, Effect};
 use crate::live::field::FieldPath;
-use crate::live::value::Value;
-use crate::plan::{Action, ActionKind, Blocked, Change, PLAN_FORMAT, Plan, PlanOptions};
-
-#[derive(Serialize)]
-struct Canonical<'a> {
-    format: u32,
-    environment: &'a EnvironmentRef,
-    provider: &'a str,
-    options: &'a PlanOptions,
-    actions: Vec<CanonicalAction<'a>>,
-    unknowns: BTreeSet<(Option<&'a ServiceName>, Option<&'a FieldPath>)>,
-    orphans: &'a [ServiceName],
-    declared: &'a BTreeMap<ServiceName, BTreeMap<FieldPath, BaseLeaf>>,
-    base: BTreeMap<&'a ServiceName, &'a BTreeMap<FieldPath, BaseLeaf>>,
-}
-
-#[derive(Serialize)]
-struct CanonicalAction<'a> {
-    service: &'a ServiceName,
-    kind: ActionKind,
-    changes: Vec<CanonicalChange<'a>>,
-    blocked: BTreeSet<String>,
-}
-
-#[derive(Serialize)]
-struct CanonicalChange<'a> {
-    field: &'a FieldPath,
-    kind: ChangeKind,
-    declared: &'a Option<Value>,
-    live: Option<&'a Option<Value>>,
-    replicas: &'a [ReplicaLive],
-    cause: Cause,
-    effect: Effect,
-}
+use crate::plan::canonical::Canonical;
+use crate::plan::{Action, ActionKind, Blocked, Change, PLAN_FORMAT, Plan, PlanOptions, Unknown};
 
 /// The digest of a plan made over `base`; `plan.digest` itself is not read.
 pub fn digest(plan: &Plan, base: &Base) -> PlanDigest {
@@ -66,44 +33,117 @@ pub fn digest(plan: &Plan, base: &Base) -> PlanDigest {
         made_at: _,
         digest: _,
     } = plan;
-    let canonical = Canonical {
-        format: PLAN_FORMAT,
-        environment,
-        provider,
-        options,
-        actions: actions.iter().map(canonical_action).collect(),
-        unknowns: unknowns.iter().map(|unknown| (unknown.service.as_ref(), unknown.field.as_ref())).collect(),
-        orphans,
-        declared: desired,
-        base: base.services.iter().map(|(name, service)| (name, &service.leaves)).collect(),
-    };
-    let bytes = serde_json::to_vec(&canonical).expect("maps with text keys and plain values always serialise");
-    let hash = ring::digest::digest(&ring::digest::SHA256, &bytes);
-    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    hex.parse().expect("SHA-256 is 64 hexadecimal digits")
+    let mut form = Canonical::new();
+    form.text("trueup plan");
+    form.number(u64::from(PLAN_FORMAT));
+    form.text(environment.project.as_str());
+    form.text(environment.environment.as_str());
+    form.text(provider);
+    write_options(&mut form, options);
+    form.length(actions.len());
+    actions.iter().for_each(|action| write_action(&mut form, action));
+    write_unknowns(&mut form, unknowns);
+    form.length(orphans.len());
+    orphans.iter().for_each(|name| form.text(name.as_str()));
+    form.length(desired.len());
+    for (name, leaves) in desired {
+        form.text(name.as_str());
+        form.leaves(leaves);
+    }
+    write_base(&mut form, plan, base);
+    form.finish()
 }
 
-fn canonical_action(action: &Action) -> CanonicalAction<'_> {
-    let Action { service, kind, changes, blocked, notes: _ } = action;
-    CanonicalAction {
-        service,
-        kind: *kind,
-        changes: changes.iter().map(canonical_change).collect(),
-        blocked: blocked.iter().map(canonical_blocked).collect(),
+fn write_options(form: &mut Canonical, options: &PlanOptions) {
+    let PlanOptions { services, prune, rollback_to } = options;
+    form.optional(services.as_ref(), |form, services| {
+        form.length(services.len());
+        services.iter().for_each(|name| form.text(name.as_str()));
+    });
+    form.flag(*prune);
+    form.optional(*rollback_to, |form, run| form.number(run.0));
+}
+
+/// Which things could not be seen, without the wording.
+fn write_unknowns(form: &mut Canonical, unknowns: &[Unknown]) {
+    let of = |unknown: &Unknown| (unknown.service.clone(), unknown.field.clone());
+    let distinct: BTreeSet<(Option<ServiceName>, Option<FieldPath>)> = unknowns.iter().map(of).collect();
+    form.length(distinct.len());
+    for (service, field) in &distinct {
+        form.optional(service.as_ref(), |form, name| form.text(name.as_str()));
+        form.optional(field.as_ref(), Canonical::field);
     }
 }
 
-fn canonical_change(change: &Change) -> CanonicalChange<'_> {
+/// Base of the services that the plan is about; of one that is recorded exactly as declared, only that.
+fn write_base(form: &mut Canonical, plan: &Plan, base: &Base) {
+    let about = base.services.iter().filter(|(name, _)| plan.options.covers(name));
+    form.length(about.clone().count());
+    for (name, service) in about {
+        form.text(name.as_str());
+        if plan.desired.get(name) == Some(&service.leaves) {
+            form.choice(1);
+        } else {
+            form.choice(2);
+            form.leaves(&service.leaves);
+        }
+    }
+}
+
+fn write_action(form: &mut Canonical, action: &Action) {
+    let Action { service, kind, changes, blocked, notes: _ } = action;
+    form.text(service.as_str());
+    form.choice(match kind {
+        ActionKind::Create => 1,
+        ActionKind::InPlace => 2,
+        ActionKind::Replace => 3,
+        ActionKind::Delete => 4,
+        ActionKind::Record => 5,
+    });
+    form.length(changes.len());
+    changes.iter().for_each(|change| write_change(form, change));
+    let blocked: BTreeSet<String> = blocked.iter().map(block).collect();
+    form.length(blocked.len());
+    blocked.iter().for_each(|text| form.text(text));
+}
+
+fn write_change(form: &mut Canonical, change: &Change) {
+    // Base is written whole, further down.
     let Change { field, kind, declared, base: _, live, replicas, cause, effect, at: _, note: _ } = change;
-    let live = match live {
-        Observed::Known(value) => Some(value),
-        Observed::Unknown(_) => None,
-    };
-    CanonicalChange { field, kind: *kind, declared, live, replicas, cause: *cause, effect: *effect }
+    form.field(field);
+    form.choice(match kind {
+        ChangeKind::Set => 1,
+        ChangeKind::Withdraw => 2,
+    });
+    form.optional(declared.as_ref(), Canonical::value);
+    match live {
+        Observed::Known(value) => {
+            form.choice(1);
+            form.optional(value.as_ref(), Canonical::value);
+        }
+        Observed::Unknown(_) => form.choice(2),
+    }
+    form.length(replicas.len());
+    for ReplicaLive { name, live } in replicas {
+        form.text(name);
+        form.optional(live.as_ref(), Canonical::value);
+    }
+    form.choice(match cause {
+        Cause::New => 1,
+        Cause::Repo => 2,
+        Cause::Live => 3,
+        Cause::Both => 4,
+        Cause::Input => 5,
+    });
+    form.choice(match effect {
+        Effect::Record => 1,
+        Effect::InPlace => 2,
+        Effect::Replace => 3,
+    });
 }
 
 /// The kind of a block and what it is about, without its wording.
-fn canonical_blocked(blocked: &Blocked) -> String {
+fn block(blocked: &Blocked) -> String {
     match blocked {
         Blocked::Unknown { field, why: _ } => {
             format!("unknown {}", field.as_ref().map(FieldPath::to_string).unwrap_or_default())

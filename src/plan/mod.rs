@@ -3,8 +3,11 @@
 //! Pure, and the only place where plans are made: the CLI, the API, reports and the apply all use this value.
 //! A plan is immutable, complete (nothing is left to be decided while it is carried out) and named by its digest.
 
+mod blocks;
 pub mod build;
+mod canonical;
 pub mod digest;
+mod notes;
 pub mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +45,7 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What could not be seen, environment-wide (`service` is `None`) or of one service.
     pub unknowns: Vec<Unknown>,
-    /// Services that run under Trueup's labels and are no longer declared.
+    /// Services that run under Trueup's labels and are no longer declared, of those asked for.
     pub orphans: Vec<ServiceName>,
     /// Declared services with nothing to do.
     pub in_sync: Vec<ServiceName>,
@@ -102,6 +105,13 @@ pub struct PlanOptions {
     pub prune: bool,
     /// The run whose release is to come back.
     pub rollback_to: Option<RunId>,
+}
+
+impl PlanOptions {
+    /// Whether a service is among those that were asked for.
+    pub fn covers(&self, service: &ServiceName) -> bool {
+        self.services.as_ref().is_none_or(|only| only.contains(service))
+    }
 }
 
 /// One service's part of a plan.
@@ -193,7 +203,7 @@ pub enum Blocked {
         /// Why not, and what the operator can do.
         why: String,
     },
-    /// A service that it depends on is blocked.
+    /// A service that it depends on does not run, and this plan does not start it.
     Dependency {
         /// That service.
         service: ServiceName,

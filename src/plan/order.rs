@@ -6,32 +6,37 @@ use crate::ids::ServiceName;
 
 /// Sorts services so that each comes after those it depends on; ties by name. Names in a cycle (which validation
 /// refuses) come last, by name.
-pub fn by_dependency(depends_on: &BTreeMap<ServiceName, BTreeSet<ServiceName>>) -> Vec<ServiceName> {
-    let mut waiting: BTreeMap<&ServiceName, usize> = BTreeMap::new();
-    let mut dependents: BTreeMap<&ServiceName, Vec<&ServiceName>> = BTreeMap::new();
+pub fn by_dependency<'a>(
+    depends_on: &BTreeMap<&'a ServiceName, Option<&'a BTreeSet<ServiceName>>>,
+) -> Vec<&'a ServiceName> {
+    let mut waiting: BTreeMap<&'a ServiceName, usize> = BTreeMap::new();
+    let mut dependents: BTreeMap<&ServiceName, Vec<&'a ServiceName>> = BTreeMap::new();
+    let mut ready: BTreeSet<&'a ServiceName> = BTreeSet::new();
     for (name, needs) in depends_on {
-        let known = needs.iter().filter(|need| depends_on.contains_key(*need));
-        waiting.insert(name, known.clone().count());
-        for need in known {
+        let mut count = 0;
+        for need in needs.iter().copied().flatten().filter(|need| depends_on.contains_key(need)) {
             dependents.entry(need).or_default().push(name);
+            count += 1;
+        }
+        if count == 0 {
+            ready.insert(name);
+        } else {
+            waiting.insert(name, count);
         }
     }
-    let mut ready: BTreeSet<&ServiceName> =
-        waiting.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
     let mut order = Vec::with_capacity(depends_on.len());
     while let Some(next) = ready.pop_first() {
-        order.push(next.clone());
-        waiting.remove(next);
+        order.push(next);
         for dependent in dependents.remove(next).unwrap_or_default() {
-            if let Some(count) = waiting.get_mut(dependent) {
-                *count -= 1;
-                if *count == 0 {
-                    ready.insert(dependent);
-                }
+            let Some(count) = waiting.get_mut(dependent) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                waiting.remove(dependent);
+                ready.insert(dependent);
             }
         }
     }
-    order.extend(waiting.into_keys().cloned());
+    order.extend(waiting.into_keys());
     order
 }
 
@@ -54,6 +59,7 @@ mod tests {
                 .into_iter()
                 .map(|(service, on)| (name(service), needs(on)))
                 .collect();
+        let graph = graph.iter().map(|(service, on)| (service, Some(on))).collect();
         let order: Vec<String> = by_dependency(&graph).iter().map(ToString::to_string).collect();
         assert_eq!(order, ["cache", "db", "api", "web", "x", "y"]);
     }

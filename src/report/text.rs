@@ -1,229 +1,184 @@
 //! A plan for a terminal, in Terraform's symbols: `+` create, `~` change, `-/+` replace, `-` delete.
 
-use std::fmt::Write;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::ServiceName;
-use crate::live::Observed;
-use crate::live::capability::{ChangeKind, Effect};
-use crate::live::field::FieldPath;
-use crate::plan::{Action, ActionKind, Blocked, Change, Plan};
+use crate::plan::{Action, ActionKind, Plan, Unknown};
+use crate::report::rows;
+use crate::report::style::Paint;
 
-/// Whether the text is coloured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// ANSI colours.
-    Colour,
-    /// None: for files, pipes and `NO_COLOR`.
-    Plain,
-}
-
-#[derive(Clone, Copy)]
-enum Paint {
-    Green,
-    Yellow,
-    Red,
-    Dim,
-    Bold,
-}
-
-impl Style {
-    fn paint(self, paint: Paint, text: &str) -> String {
-        let code = match paint {
-            Paint::Green => "32",
-            Paint::Yellow => "33",
-            Paint::Red => "31",
-            Paint::Dim => "2",
-            Paint::Bold => "1",
-        };
-        match self {
-            Style::Colour => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-            Style::Plain => text.to_owned(),
-        }
-    }
-}
-
-/// The longest value that a line shows in full, in characters.
-const VALUE_MAX: usize = 100;
+pub use crate::report::style::Style;
+pub use crate::report::words::{blocked_words, printable};
 
 /// The whole plan, ending in a newline.
 pub fn plan(plan: &Plan, style: Style) -> String {
-    let mut out = String::new();
-    let place = match &plan.commit {
-        Some(commit) => format!("{} at {}", plan.reference, commit.short()),
-        None => plan.reference.clone(),
-    };
-    let heading = format!("{} on {}, {place}", plan.environment, plan.provider);
-    line(&mut out, &style.paint(Paint::Bold, &heading));
-    for note in &plan.notes {
-        line(&mut out, &format!("  note: {}", printable(note)));
+    let mut lines = vec![style.paint(Paint::Bold, &heading(plan))];
+    lines.extend(body(plan, style));
+    lines.push(String::new());
+    lines.push(summary(plan, style));
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// What to type to have the plan carried out, for whoever only asked to see it; `None` where there is nothing to do or
+/// the plan was made of a file, which nothing can sync.
+pub fn next_step(plan: &Plan) -> Option<String> {
+    let environment = &plan.environment;
+    plan.commit.as_ref()?;
+    let mut lines = Vec::new();
+    if plan.feasible().next().is_some() {
+        lines.push(match plan.options.rollback_to {
+            Some(run) => format!("To go back:       trueup rollback {environment} --to {run}"),
+            None => format!("To carry it out:  trueup sync {environment} --plan {}", plan.digest.short()),
+        });
+    } else if !plan.actions.is_empty() {
+        lines.push("Nothing of it can be carried out until what blocks it is put right.".to_owned());
     }
+    if !plan.options.prune && !plan.orphans.is_empty() && plan.options.rollback_to.is_none() {
+        let what = if plan.orphans.len() == 1 { "the orphan" } else { "the orphans" };
+        lines.push(format!("To delete {what} too: trueup sync {environment} --prune"));
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// Everything between the heading and the closing line: what two plans are told apart by.
+pub(super) fn body(plan: &Plan, style: Style) -> Vec<String> {
+    let mut lines: Vec<String> = plan.notes.iter().map(|note| format!("  note: {}", printable(note))).collect();
+    lines.extend(plan.unknowns.iter().filter(|unknown| unknown.service.is_none()).flat_map(|unknown| {
+        let why = printable(&unknown.why);
+        [String::new(), format!("  {} what runs could not be seen (unknown: {why})", style.paint(Paint::Yellow, "?"))]
+    }));
     for action in &plan.actions {
-        line(&mut out, "");
-        write_action(&mut out, action, style);
+        lines.push(String::new());
+        lines.extend(of_action(action, style));
     }
-    write_unknowns(&mut out, plan, style);
-    write_orphans(&mut out, plan, style);
-    line(&mut out, "");
-    line(&mut out, &summary(plan, style));
-    out
+    lines.extend(of_unknowns(plan, style));
+    lines.extend(of_orphans(plan, style));
+    lines
 }
 
-fn line(out: &mut String, text: &str) {
-    out.push_str(text.trim_end());
-    out.push('\n');
-}
-
-fn write_action(out: &mut String, action: &Action, style: Style) {
-    let (symbol, paint, words) = match action.kind {
-        ActionKind::Create => ("  +", Paint::Green, "will be created"),
-        ActionKind::InPlace => ("  ~", Paint::Yellow, "will be changed in place"),
-        ActionKind::Replace => ("-/+", Paint::Red, "must be replaced"),
-        ActionKind::Delete => ("  -", Paint::Red, "will be deleted: it runs and is no longer declared"),
-        ActionKind::Record => ("  ~", Paint::Dim, "gets a new policy; nothing that runs is touched"),
+fn heading(plan: &Plan) -> String {
+    let reference = printable(&plan.reference);
+    let place = match &plan.commit {
+        Some(commit) => format!("{reference} at {}", commit.short()),
+        None => reference,
     };
-    let words = if action.blocked.is_empty() { words } else { "is blocked" };
-    let head = format!("{} {} {words}", style.paint(paint, symbol), style.paint(Paint::Bold, action.service.as_str()));
-    line(out, &head);
-    // That a declared service runs goes without saying where it is made anew.
-    let shown: Vec<&Change> = action
-        .changes
-        .iter()
-        .filter(|change| !(action.kind == ActionKind::Create && change.field == FieldPath::Stopped))
-        .collect();
-    let width = shown.iter().map(|change| change.field.to_string().chars().count()).max().unwrap_or(0).min(40);
-    for change in shown {
-        write_change(out, change, action.kind, width, style);
-    }
-    for blocked in &action.blocked {
-        line(out, &format!("      {} {}", style.paint(Paint::Red, "blocked:"), printable(&blocked_words(blocked))));
-    }
-    for note in &action.notes {
-        line(out, &format!("      note: {}", printable(note)));
-    }
-}
-
-fn write_change(out: &mut String, change: &Change, kind: ActionKind, width: usize, style: Style) {
-    let (symbol, paint) = match (change.kind, change.live.known()) {
-        (ChangeKind::Withdraw, _) => ("-", Paint::Red),
-        (ChangeKind::Set, Some(None)) => ("+", Paint::Green),
-        (ChangeKind::Set, Some(Some(_)) | None) => ("~", Paint::Yellow),
-    };
-    let declared = change.declared.as_ref().map(|value| shorten(&value.to_string()));
-    let value = match (kind, live_words(change), declared) {
-        (ActionKind::Create, _, Some(declared)) => declared,
-        (_, live, Some(declared)) if live == declared => format!("{declared} (another content)"),
-        (_, live, Some(declared)) => format!("{live} → {declared}"),
-        (_, live, None) => format!("{live} → (default)"),
-    };
-    let mut text = format!("      {} {:width$}  {value}", style.paint(paint, symbol), change.field.to_string());
-    if let Some(note) = &change.note {
-        write!(text, "  ({})", printable(note)).expect("writing to a string never fails");
-    }
-    if change.effect == Effect::Replace {
-        write!(text, "  {}", style.paint(Paint::Red, "# forces replacement")).expect("writing to a string never fails");
-    }
-    let place = match (&change.at, change.cause) {
-        (Some(at), crate::drift::Cause::Repo | crate::drift::Cause::New | crate::drift::Cause::Both) => {
-            format!("{}, {}:{}", change.cause.word(), at.file, at.line)
+    let only = match &plan.options.services {
+        Some(services) => {
+            let names: Vec<&str> = services.iter().map(ServiceName::as_str).collect();
+            format!(", only {}", names.join(", "))
         }
-        (_, cause) => cause.word().to_owned(),
+        None => String::new(),
     };
-    write!(text, "  {}", style.paint(Paint::Dim, &format!("[{place}]"))).expect("writing to a string never fails");
-    line(out, &text);
-    for replica in &change.replicas {
-        let live = replica.live.as_ref().map_or_else(|| "(absent)".to_owned(), |value| shorten(&value.to_string()));
-        line(out, &format!("          only {}: {live}", replica.name));
-    }
+    format!("{} ({}), {place}{only}", plan.environment, printable(&plan.provider))
 }
 
-fn live_words(change: &Change) -> String {
-    match &change.live {
-        Observed::Unknown(why) => format!("(unknown: {})", printable(why)),
-        Observed::Known(None) => "(absent)".to_owned(),
-        Observed::Known(Some(value)) => shorten(&value.to_string()),
-    }
+fn of_action(action: &Action, style: Style) -> Vec<String> {
+    let (symbol, paint, will, would) = match action.kind {
+        ActionKind::Create => ("  +", Paint::Green, "will be created", "would be created"),
+        ActionKind::InPlace => ("  ~", Paint::Yellow, "will be changed in place", "would be changed in place"),
+        ActionKind::Replace => ("-/+", Paint::Red, "must be replaced", "would be replaced"),
+        ActionKind::Delete => {
+            ("  -", Paint::Red, "will be deleted (orphan: it runs and is not declared)", "would be deleted")
+        }
+        ActionKind::Record => {
+            ("  ~", Paint::Yellow, "changes its policy only; nothing that runs is touched", "would change its policy")
+        }
+    };
+    let words = if action.blocked.is_empty() { will.to_owned() } else { format!("{would}, but is blocked") };
+    let head = format!("{} {} {words}", style.paint(paint, symbol), style.paint(Paint::Bold, action.service.as_str()));
+    let blocked = action
+        .blocked
+        .iter()
+        .map(|blocked| format!("      {} {}", style.paint(Paint::Red, "blocked:"), printable(&blocked_words(blocked))));
+    let notes = action.notes.iter().map(|note| format!("      note: {}", printable(note)));
+    std::iter::once(head).chain(rows::of_action(action, style)).chain(blocked).chain(notes).collect()
 }
 
-fn write_unknowns(out: &mut String, plan: &Plan, style: Style) {
-    if plan.unknowns.is_empty() {
-        return;
-    }
-    line(out, "");
+/// What could not be compared in services that have nothing else to do; where they have, it stands there as what blocks.
+fn of_unknowns(plan: &Plan, style: Style) -> Vec<String> {
+    let acted_on: BTreeSet<&ServiceName> = plan.actions.iter().map(|action| &action.service).collect();
+    let mut left: BTreeMap<&ServiceName, Vec<&Unknown>> = BTreeMap::new();
     for unknown in &plan.unknowns {
-        let what = match (&unknown.service, &unknown.field) {
-            (Some(service), Some(field)) => format!("{service}.{field}"),
-            (Some(service), None) => service.to_string(),
-            (None, _) => "what runs".to_owned(),
+        if let Some(service) = unknown.service.as_ref().filter(|service| !acted_on.contains(service)) {
+            left.entry(service).or_default().push(unknown);
+        }
+    }
+    let mark = style.paint(Paint::Yellow, "?");
+    let of_service = |(service, unknowns): (&ServiceName, Vec<&Unknown>)| {
+        let name = style.paint(Paint::Bold, service.as_str());
+        let head = format!("  {mark} {name} could not be compared in full; nothing is known to differ");
+        let text = |unknown: &Unknown| unknown.field.as_ref().map(ToString::to_string).unwrap_or_default();
+        let width = unknowns.iter().map(|unknown| text(unknown).chars().count()).max().unwrap_or(0);
+        let line = |unknown: &&Unknown| {
+            format!("      {mark} {:width$}  (unknown: {})", text(unknown), printable(&unknown.why))
         };
-        line(out, &format!("  {} {what} (unknown: {})", style.paint(Paint::Yellow, "?"), printable(&unknown.why)));
-    }
+        let lines: Vec<String> = unknowns.iter().map(line).collect();
+        [String::new(), head].into_iter().chain(lines)
+    };
+    left.into_iter().flat_map(of_service).collect()
 }
 
-fn write_orphans(out: &mut String, plan: &Plan, style: Style) {
-    let deleted = |name: &&ServiceName| plan.action(name).is_some_and(|action| action.kind == ActionKind::Delete);
-    let left: Vec<&ServiceName> = plan.orphans.iter().filter(|name| !deleted(name)).collect();
+fn of_orphans(plan: &Plan, style: Style) -> Vec<String> {
+    let left = left_orphans(plan);
     if left.is_empty() {
-        return;
+        return Vec::new();
     }
-    line(out, "");
-    for name in left {
-        let words = "runs and is no longer declared (orphan); only a sync with --prune deletes it";
-        line(out, &format!("  {} {name} {words}", style.paint(Paint::Yellow, "!")));
-    }
+    let mark = style.paint(Paint::Yellow, "!");
+    let line = |name: &ServiceName| {
+        let name = style.paint(Paint::Bold, name.as_str());
+        format!("  {mark} {name} runs and is not declared (orphan); it stays, unless a sync with --prune deletes it")
+    };
+    std::iter::once(String::new()).chain(left.into_iter().map(line)).collect()
 }
 
-/// Why an action is blocked, in words.
-pub fn blocked_words(blocked: &Blocked) -> String {
-    match blocked {
-        Blocked::Unknown { field: Some(field), why } => format!("{field} is not known: {why}"),
-        Blocked::Unknown { field: None, why } => format!("it could not be seen: {why}"),
-        Blocked::Unsupported { field, why } => format!("{field}: {why}"),
-        Blocked::MissingSecret { why } | Blocked::Incomplete { why } | Blocked::NotAllowed { why } => why.clone(),
-        Blocked::CannotProbe { why } => format!("its health check could not be carried out: {why}"),
-        Blocked::Dependency { service } => format!("it depends on {service}, which is blocked"),
-    }
+/// The orphans that the plan leaves alone.
+fn left_orphans(plan: &Plan) -> Vec<&ServiceName> {
+    let of_delete = |action: &&Action| action.kind == ActionKind::Delete;
+    let deleted: BTreeSet<&ServiceName> = plan.actions.iter().filter(of_delete).map(|action| &action.service).collect();
+    plan.orphans.iter().filter(|name| !deleted.contains(name)).collect()
 }
 
 /// The closing line: what a sync would do.
 fn summary(plan: &Plan, style: Style) -> String {
-    let count = |kind: ActionKind| plan.feasible().filter(|action| action.kind == kind).count();
-    let blocked = plan.actions.iter().filter(|action| !action.blocked.is_empty()).count();
+    let in_sync = match plan.in_sync.len() {
+        0 => None,
+        1 => Some("1 service in sync".to_owned()),
+        many => Some(format!("{many} services in sync")),
+    };
     if plan.actions.is_empty() && plan.orphans.is_empty() {
-        return match (plan.unknowns.is_empty(), plan.in_sync.len()) {
-            (false, _) => style.paint(Paint::Yellow, "Whether it is in sync is not known."),
-            (true, 0) => "Nothing is declared here, and nothing is changed.".to_owned(),
-            (true, 1) => style.paint(Paint::Green, "In sync: 1 service."),
-            (true, services) => style.paint(Paint::Green, &format!("In sync: {services} services.")),
+        return match (plan.unknowns.is_empty(), in_sync) {
+            (false, None) => style.paint(Paint::Yellow, "Whether it is in sync is not known."),
+            (false, Some(words)) => style.paint(Paint::Yellow, &format!("Nothing is known to differ; {words}.")),
+            (true, None) => "Nothing is declared here, and nothing is changed.".to_owned(),
+            (true, Some(words)) => style.paint(Paint::Green, &format!("Nothing to do: {words}.")),
         };
     }
-    let parts: Vec<String> = [
+    let count = |kind: ActionKind| plan.feasible().filter(|action| action.kind == kind).count();
+    let blocked = plan.actions.iter().filter(|action| !action.blocked.is_empty()).count();
+    let to_do = listed(&[
         (count(ActionKind::Create), "to create"),
         (count(ActionKind::InPlace), "to change in place"),
         (count(ActionKind::Replace), "to replace"),
         (count(ActionKind::Delete), "to delete"),
         (count(ActionKind::Record), "to record"),
         (blocked, "blocked"),
-    ]
-    .into_iter()
-    .filter(|(number, _)| *number > 0)
-    .map(|(number, words)| format!("{number} {words}"))
-    .collect();
-    let parts = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
-    format!("Plan {}: {parts}.", style.paint(Paint::Bold, plan.digest.short()))
-}
-
-/// A value cut to what a line can hold.
-fn shorten(text: &str) -> String {
-    let text = printable(text);
-    if text.chars().count() <= VALUE_MAX {
-        return text;
+    ]);
+    let orphans = left_orphans(plan).len();
+    let rest = [
+        in_sync,
+        (orphans > 0).then(|| format!("{orphans} {}", if orphans == 1 { "orphan stays" } else { "orphans stay" })),
+    ];
+    let rest: Vec<String> = rest.into_iter().flatten().collect();
+    let digest = style.paint(Paint::Bold, plan.digest.short());
+    let to_do = to_do.unwrap_or_else(|| "nothing to do".to_owned());
+    match rest.is_empty() {
+        true => format!("Plan {digest}: {to_do}."),
+        false => format!("Plan {digest}: {to_do}; {}.", rest.join(", ")),
     }
-    let head: String = text.chars().take(VALUE_MAX - 1).collect();
-    format!("{head}…")
 }
 
-/// Text without control characters: what a repository or an engine says must not steer a terminal.
-pub fn printable(text: &str) -> String {
-    let neutral = |c: char| if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) { '\u{fffd}' } else { c };
-    text.chars().map(neutral).collect()
+fn listed(parts: &[(usize, &str)]) -> Option<String> {
+    let parts: Vec<String> =
+        parts.iter().filter(|(number, _)| *number > 0).map(|(number, words)| format!("{number} {words}")).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
