@@ -3,7 +3,12 @@
 //! A pass reads and computes; it changes nothing outside Trueup's own database, and it holds no permit.
 
 mod complete;
+mod error;
+mod file;
+mod keep;
 mod read;
+mod seen;
+mod verify;
 mod why;
 
 use std::collections::BTreeMap;
@@ -12,75 +17,26 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
+pub use crate::pass::error::PassError;
+pub use crate::pass::file::plan_file;
+pub use crate::pass::seen::Looks;
 pub use crate::pass::why::Why;
 
-use crate::declared::{Declared, InvalidFile};
+use crate::declared::Declared;
 use crate::deploy::check::check_of;
-use crate::drift::Base;
 use crate::drift::compare::compare;
 use crate::drift::seal::seal;
-use crate::git::{Git, GitError};
-use crate::health::service_health;
-use crate::ids::{CommitSha, EnvironmentRef, ProjectName, RunId, ServiceName};
+use crate::git::Git;
+use crate::ids::{CommitSha, EnvironmentRef, RunId, ServiceName};
+use crate::live::Live;
 use crate::live::capability::Capabilities;
-use crate::live::{Health, Live, LiveService, Observed};
+use crate::pass::seen::Seen;
 use crate::plan::build::{PlanContext, make};
 use crate::plan::{Plan, PlanOptions};
 use crate::provider::{Connect, Probe, Provider, SharedProvider};
-use crate::secret::{SecretError, Secrets};
+use crate::secret::Secrets;
+use crate::store::Store;
 use crate::store::records::{Environment, Project};
-use crate::store::{Store, StoreError};
-
-/// Why a pass came to no plan.
-#[derive(Debug, thiserror::Error)]
-pub enum PassError {
-    /// The project is not registered.
-    #[error("there is no project {0}; `trueup project list` shows those there are")]
-    NoProject(ProjectName),
-    /// The environment is not registered.
-    #[error("there is no environment {0}; `trueup env list` shows those there are")]
-    NoEnvironment(EnvironmentRef),
-    /// The operator switched the project off.
-    #[error("the project {0} is disabled; `trueup project set {0} --enable` switches it on")]
-    Disabled(ProjectName),
-    /// Git could not be read.
-    #[error(transparent)]
-    Git(#[from] GitError),
-    /// The registered repository cannot be asked.
-    #[error(transparent)]
-    Remote(#[from] crate::git::RemoteError),
-    /// The ref does not exist.
-    #[error("{reference} does not exist in {project}'s repository")]
-    NoRef {
-        /// The project.
-        project: ProjectName,
-        /// The ref, as asked for.
-        reference: String,
-    },
-    /// The file is not valid.
-    #[error("the file is not valid:\n{0}")]
-    Invalid(InvalidFile),
-    /// The environment's provider settings are not usable.
-    #[error("the provider of {environment} cannot be used: {why}")]
-    Provider {
-        /// The environment.
-        environment: EnvironmentRef,
-        /// What is wrong.
-        why: String,
-    },
-    /// There is no such release to go back to.
-    #[error("{0}")]
-    NoRelease(String),
-    /// The service or the leaf is neither declared nor applied nor running.
-    #[error("{0}")]
-    NoLeaf(String),
-    /// A secret could not be resolved.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// What a plan is asked of.
 #[derive(Clone, Debug, Default)]
@@ -91,10 +47,14 @@ pub struct PlanRequest {
     pub options: PlanOptions,
 }
 
+/// Who a pass of the background is made for, in the audit log.
+const BACKGROUND: &str = "trueup";
+
 /// Makes passes. Cheap to clone.
 #[derive(Clone)]
 pub struct Passes {
     parts: Arc<Parts>,
+    seen: Arc<Seen>,
 }
 
 /// What passes are made with.
@@ -118,6 +78,7 @@ pub(crate) struct Site {
 }
 
 /// The declared side of a pass.
+#[derive(Clone, Debug)]
 pub(crate) struct Reading {
     pub(crate) declared: Declared,
     pub(crate) reference: String,
@@ -129,7 +90,7 @@ pub(crate) struct Reading {
 impl Passes {
     /// Passes over the given parts.
     pub fn new(parts: Parts) -> Self {
-        Passes { parts: Arc::new(parts) }
+        Passes { parts: Arc::new(parts), seen: Arc::default() }
     }
 
     /// The plan of a ref (by default the tracked one's tip), from a fresh look at everything.
@@ -137,26 +98,66 @@ impl Passes {
     /// # Errors
     /// [`PassError`]; nothing was changed.
     pub async fn plan(&self, id: &EnvironmentRef, request: &PlanRequest, actor: &str) -> Result<Plan, PassError> {
-        let site = self.site(id).await?;
-        let reading = self.read(&site, request.reference.as_deref(), actor).await;
         let tracked = request.reference.is_none();
+        let site = match self.site(id).await {
+            Err(PassError::Disabled(project)) if tracked => {
+                self.note_read(id, &Err(PassError::Disabled(project.clone()))).await?;
+                return Err(PassError::Disabled(project));
+            }
+            site => site?,
+        };
+        let reading = self.read(&site, request.reference.as_deref(), actor).await;
         if tracked {
             self.note_read(id, &reading).await?;
         }
-        let (plan, live) = self.plan_of(&site, reading?, request.options.clone(), actor).await?;
-        self.parts.store.save_plan(&plan).await?;
-        if tracked && plan.options == PlanOptions::default() {
-            self.keep_latest(id, &plan, &live).await?;
+        let reading = reading?;
+        if tracked {
+            let registered = self.parts.store.services(id).await?;
+            self.seen.keep(&site.project, &site.environment, registered, &reading);
+        }
+        let (plan, live) = self.plan_of(&site, reading, request.options.clone(), actor).await?;
+        let latest = tracked && plan.options == PlanOptions::default();
+        if latest {
+            self.keep_latest(&plan, &live).await?;
+        } else {
+            self.parts.store.save_plan(&plan).await?;
         }
         Ok(plan)
     }
 
-    /// The background's pass: the tracked tip with default options, kept as what `status` shows.
+    /// The background's pass after a nudge or a moved ref: the tracked tip with default options, kept as what `status`
+    /// shows.
     ///
     /// # Errors
     /// [`PassError`]; the read's status is recorded all the same.
     pub async fn refresh(&self, id: &EnvironmentRef) -> Result<Plan, PassError> {
-        self.plan(id, &PlanRequest::default(), "trueup").await
+        self.plan(id, &PlanRequest::default(), BACKGROUND).await
+    }
+
+    /// The background's look at what runs: as [`Passes::refresh`], but over what was read last, without asking the
+    /// repository again. Nothing is written where nothing moved.
+    ///
+    /// # Errors
+    /// [`PassError`].
+    pub async fn observe(&self, id: &EnvironmentRef) -> Result<Plan, PassError> {
+        let site = self.site(id).await?;
+        let registered = self.parts.store.services(id).await?;
+        let Some(reading) = self.seen.reading(&site.project, &site.environment, &registered) else {
+            return self.refresh(id).await;
+        };
+        let (plan, live) = self.plan_of(&site, Reading::clone(&reading), PlanOptions::default(), BACKGROUND).await?;
+        self.keep_latest(&plan, &live).await?;
+        Ok(plan)
+    }
+
+    /// When an environment was last looked at by this process.
+    pub fn looks(&self, id: &EnvironmentRef) -> Looks {
+        self.seen.looks(id)
+    }
+
+    /// Forgets what is remembered of an environment that was removed or registered anew.
+    pub fn forget(&self, id: &EnvironmentRef) {
+        self.seen.forget(id);
     }
 
     /// The plan back to the release that `to` recorded, by default the one before the present.
@@ -217,34 +218,6 @@ impl Passes {
         Ok((plan, live))
     }
 
-    /// What a run has changed, observed again: the part of `plan` that is about `service`, made anew over the leaves that
-    /// were to be applied. Empty means verified.
-    ///
-    /// # Errors
-    /// [`PassError`]; nothing is known then.
-    pub async fn verify(&self, plan: &Plan, service: &ServiceName) -> Result<Plan, PassError> {
-        let site = self.site(&plan.environment).await?;
-        let mut declared = self.declared_of(plan);
-        if let Some(services) = &mut declared.services {
-            services.retain(|name, _| name == service);
-        }
-        // Policies cannot be seen: what was to be recorded counts as applied.
-        let base = plan.applied(None, Timestamp::now());
-        let mut live = site.provider.observe().await;
-        seal(&mut live, &declared, &base, &|value| self.parts.secrets.fingerprint(value));
-        let drift = compare(&declared, &crate::drift::Gaps::default(), &base, &live, &site.can);
-        let context = PlanContext {
-            environment: plan.environment.clone(),
-            reference: plan.reference.clone(),
-            commit: plan.commit.clone(),
-            options: PlanOptions { services: Some([service.clone()].into()), ..plan.options.clone() },
-            unprobeable: BTreeMap::new(),
-            notes: Vec::new(),
-            made_at: Timestamp::now(),
-        };
-        Ok(make(&declared, &base, &drift, &site.can, context))
-    }
-
     /// The provider of an environment, for reading logs, testing the connection and carrying out steps.
     ///
     /// # Errors
@@ -268,49 +241,6 @@ impl Passes {
         let can = provider.capabilities();
         Ok(Site { project, environment, provider, can })
     }
-
-    /// Keeps what `status` and `why` answer from: the plan, since when each leaf drifts, and how services do.
-    async fn keep_latest(&self, id: &EnvironmentRef, plan: &Plan, live: &Live) -> Result<(), PassError> {
-        let store = &self.parts.store;
-        let marks = plan
-            .actions
-            .iter()
-            .flat_map(|action| {
-                action.changes.iter().map(|change| (action.service.clone(), change.field.clone(), change.cause))
-            })
-            .collect();
-        store.set_latest_plan(id, &plan.digest).await?;
-        store.update_drift_marks(id, marks, plan.made_at).await?;
-        let known: BTreeMap<ServiceName, Health> =
-            store.healths(id).await?.into_iter().map(|(name, health, _)| (name, health)).collect();
-        let now = match &live.services {
-            Observed::Known(services) => {
-                services.iter().map(|(name, service)| (name.clone(), health_now(plan, name, service, &known))).collect()
-            }
-            Observed::Unknown(why) => {
-                plan.desired.keys().map(|name| (name.clone(), Health::Unknown { why: why.clone() })).collect()
-            }
-        };
-        store.put_healths(id, now, plan.made_at).await?;
-        Ok(())
-    }
-}
-
-/// How a service does, as far as a pass can tell: where a probe decides, its last verdict stands while the replicas run.
-fn health_now(plan: &Plan, name: &ServiceName, service: &LiveService, known: &BTreeMap<ServiceName, Health>) -> Health {
-    let declared = plan.desired.get(name);
-    let check = check_of(|field| declared.and_then(|leaves| leaves.get(field)).map(|leaf| &leaf.value));
-    let seen = service_health(service, |_| None);
-    match (check.probe, &seen) {
-        (Probe::Http { .. } | Probe::Tcp { .. } | Probe::Command { .. }, Health::Healthy | Health::Starting) => {
-            match known.get(name) {
-                Some(Health::Healthy) => Health::Healthy,
-                Some(Health::Unhealthy { why }) => Health::Unhealthy { why: why.clone() },
-                _ => Health::Starting,
-            }
-        }
-        _ => seen,
-    }
 }
 
 /// The declared services whose check could not be carried out, and why.
@@ -326,20 +256,4 @@ async fn unprobeable(provider: &dyn Provider, declared: &Declared) -> BTreeMap<S
         }
     });
     join_all(asked).await.into_iter().flatten().collect()
-}
-
-/// The plan of a file against what runs, without a daemon: nothing was applied as far as anyone knows, so every
-/// difference is `new`.
-pub async fn plan_file(declared: Declared, provider: &dyn Provider, mut context: PlanContext) -> Plan {
-    let mut declared = declared;
-    let gaps = complete::images(&mut declared, provider).await;
-    let mut live = provider.observe().await;
-    let base = Base::default();
-    // Without the installation's key no secret can be compared: each counts as unknown.
-    seal(&mut live, &declared, &base, &|_| "0".repeat(64).parse().expect("64 digits"));
-    let gaps = complete::secrets_unresolved(&declared, gaps);
-    let can = provider.capabilities();
-    let drift = compare(&declared, &gaps, &base, &live, &can);
-    context.unprobeable = unprobeable(provider, &declared).await;
-    make(&declared, &base, &drift, &can, context)
 }

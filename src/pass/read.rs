@@ -144,7 +144,9 @@ impl Passes {
             checked_at: now,
             stale_since: failed.then(|| earlier_since.unwrap_or(now)),
         };
-        store.put_read(id, &status).await?;
+        if self.seen.checked(id, &status) {
+            store.put_read(id, &status).await?;
+        }
         Ok(())
     }
 
