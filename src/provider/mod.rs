@@ -5,6 +5,7 @@
 
 pub mod docker;
 pub mod local;
+pub mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
