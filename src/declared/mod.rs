@@ -2,10 +2,32 @@
 //!
 //! Pure. Must not know what runs, what was applied, or where anything is deployed.
 
+mod credential;
+mod document;
+mod env;
 pub mod file;
+mod health;
+mod leaves;
+mod mapping;
+mod ports;
+mod problem;
+mod reader;
+mod resolve;
+mod rules;
+mod scalar;
 pub mod schema;
+mod service;
+mod shape;
 pub mod snippet;
 pub mod source;
+mod suggest;
+mod syntax;
+mod template;
+mod text;
+mod tree;
+mod volumes;
+mod words;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt;
