@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 
-use crate::cli::client::{Client, ClientError, DEFAULT_SOCKET, Endpoint};
+use crate::cli::client::{Client, ClientError, Endpoint};
 use crate::cli::failure::Advice;
 use crate::cli::terminal::Terminal;
 use crate::cli::{
-    Outcome, completions, env, history, logs, plan, project, refresh, rollback, sample_server, schema, service, show,
-    status, supervise, sync, token, validate, why,
+    Outcome, completions, doctor, env, history, logs, plan, project, refresh, rollback, sample_server, schema, service,
+    show, status, supervise, sync, token, validate, why,
 };
+use crate::settings::Settings;
 
 /// The verbs by purpose; a test keeps it complete.
 const VERBS: &str = "\
@@ -40,6 +41,7 @@ Write the file:
 
 Run and look after:
   supervise    Own the processes of `local` environments, apart from the daemon
+  doctor       Check everything between this terminal and what runs
   completions  Completions for a shell";
 
 const EXIT_CODES: &str = "\
@@ -67,9 +69,9 @@ pub(super) struct Cli {
 /// Where the daemon is. The token comes from the environment only: arguments are visible to every user of a machine.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Connection {
-    /// The daemon's Unix socket
-    #[arg(long, global = true, env = "TRUEUP_SOCKET", value_name = "PATH", default_value = DEFAULT_SOCKET, help_heading = "Daemon")]
-    socket: PathBuf,
+    /// The daemon's Unix socket, where it is not /run/trueup/trueup.sock
+    #[arg(long, global = true, env = "TRUEUP_SOCKET", value_name = "PATH", help_heading = "Daemon")]
+    socket: Option<PathBuf>,
     /// The daemon's URL, instead of its socket; the bearer token is read from TRUEUP_TOKEN
     #[arg(long, global = true, env = "TRUEUP_URL", value_name = "URL", help_heading = "Daemon")]
     url: Option<String>,
@@ -81,13 +83,12 @@ impl Connection {
         Client::new(self.endpoint()?)
     }
 
-    /// The socket, whether or not a URL takes its place.
-    pub(super) fn socket(&self) -> &std::path::Path {
-        &self.socket
+    fn socket_path(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| Settings::default().socket())
     }
 
     fn endpoint(&self) -> Result<Endpoint, ClientError> {
-        let Some(url) = &self.url else { return Ok(Endpoint::Socket(self.socket.clone())) };
+        let Some(url) = &self.url else { return Ok(Endpoint::Socket(self.socket_path())) };
         match std::env::var("TRUEUP_TOKEN") {
             Ok(token) if !token.trim().is_empty() => {
                 Ok(Endpoint::Url(url.clone(), SecretString::from(token.trim().to_owned())))
@@ -122,9 +123,10 @@ enum Verb {
     Token(token::Token),
     Validate(validate::Validate),
     Schema(schema::Schema),
+    Supervise(supervise::Supervise),
+    Doctor(doctor::Doctor),
     #[command(hide = true)]
     SampleServer(sample_server::SampleServer),
-    Supervise(supervise::Supervise),
     Completions(completions::Completions),
 }
 
@@ -145,6 +147,7 @@ pub(super) fn dispatch(cli: Cli, terminal: &mut Terminal) -> anyhow::Result<Outc
         Verb::Completions(verb) => completions::run(&verb, terminal),
         Verb::SampleServer(verb) => sample_server::run(&verb),
         Verb::Supervise(verb) => supervise::run(&verb),
+        Verb::Doctor(verb) => block_on(doctor::run(&verb, &connection, terminal)),
         online => {
             let context = Context { client: connection.client()?, terminal };
             block_on(dispatch_online(online, context))
@@ -167,9 +170,12 @@ async fn dispatch_online(verb: Verb, context: Context<'_>) -> anyhow::Result<Out
         Verb::Env(verb) => env::run(&verb, context).await,
         Verb::Service(verb) => service::run(&verb, context).await,
         Verb::Token(verb) => token::run(&verb, context).await,
-        Verb::Validate(_) | Verb::Schema(_) | Verb::Completions(_) | Verb::SampleServer(_) | Verb::Supervise(_) => {
-            anyhow::bail!("this verb needs no daemon and was carried out without one")
-        }
+        Verb::Validate(_)
+        | Verb::Schema(_)
+        | Verb::Completions(_)
+        | Verb::SampleServer(_)
+        | Verb::Supervise(_)
+        | Verb::Doctor(_) => anyhow::bail!("this verb needs no daemon and was carried out without one"),
     }
 }
 

@@ -13,9 +13,6 @@ use serde::de::DeserializeOwned;
 
 use crate::cli::failure::Advice;
 
-/// Where the daemon listens unless it was told otherwise.
-pub(super) const DEFAULT_SOCKET: &str = "/run/trueup/trueup.sock";
-
 /// The largest reply that is read, in bytes.
 const REPLY_LIMIT: usize = 64 << 20;
 /// How long a connection may take.

@@ -47,6 +47,11 @@ fn advice_of<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Adv
     }
 }
 
+/// What to do about an error, where it knows.
+pub(super) fn help_of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
+    advice_of(error).map(|advice| advice.help.as_str())
+}
+
 /// Says an error on standard error: the message, each cause on its own line, the advice last.
 ///
 /// # Errors

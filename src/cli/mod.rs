@@ -6,7 +6,9 @@
 mod args;
 mod client;
 mod completions;
+mod config;
 mod confirm;
+mod doctor;
 mod env;
 mod failure;
 mod findings;

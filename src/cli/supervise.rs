@@ -3,16 +3,23 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Outcome;
+use crate::cli::config::{self, Life};
 use crate::live::quantity::Bytes;
 use crate::provider::local::supervisor::cgroup::Choice;
-use crate::provider::local::supervisor::{SuperviseOptions, supervise};
-use crate::settings::PortRange;
+use crate::provider::local::supervisor::{AtEnd, SuperviseOptions, supervise};
+use crate::settings::{PortRange, Settings};
 
 /// Own the processes of `local` environments, apart from the daemon
+///
+/// A restart of the daemon leaves them alone. When the supervisor is ended itself they go on, and its next start finds
+/// them again.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  systemctl enable --now trueup-supervise
+  trueup supervise --socket ~/trueup/run/supervise.sock --state ~/trueup/local     as yourself")]
 pub(super) struct Supervise {
     /// The socket on which the daemon asks
     #[arg(long, value_name = "PATH", default_value = "/run/trueup/supervise.sock")]
@@ -32,6 +39,11 @@ pub(super) struct Supervise {
     /// Size from which a log is cut back; as much again is kept aside
     #[arg(long, value_name = "SIZE", default_value = "10Mi", value_parser = Bytes::parse)]
     log_limit: Bytes,
+    /// Stop what runs when it is ended
+    #[arg(long, hide = true)]
+    stop_at_end: bool,
+    #[command(flatten)]
+    life: Life,
 }
 
 impl Supervise {
@@ -46,28 +58,20 @@ impl Supervise {
         options.peers.clone_from(&self.peer);
         options.cgroup = cgroup;
         options.log_limit = self.log_limit.0;
+        if self.stop_at_end {
+            options.at_end = AtEnd::Stop;
+        }
         options
     }
 }
 
 /// Supervises until SIGTERM or SIGINT; what runs then goes on running.
 pub(super) fn run(verb: &Supervise) -> anyhow::Result<Outcome> {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
+    verb.life.tie_to_parent()?;
+    config::start_log(&Settings::default().log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let asked_to_end = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
+        let asked_to_end = config::asked_to_end()?;
         supervise(verb.options(), asked_to_end).await?;
         Ok(Outcome::Done)
     })

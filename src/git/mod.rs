@@ -17,6 +17,7 @@ mod read;
 mod receive;
 mod ref_choice;
 mod remote;
+pub mod sample;
 mod ssh;
 mod url;
 mod version;
