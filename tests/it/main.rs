@@ -13,4 +13,5 @@ mod git_ssh;
 mod git_watch;
 mod layering;
 mod store;
+mod sync;
 mod world;
