@@ -271,6 +271,13 @@ pub struct RunStarted {
     pub run: RunId,
 }
 
+/// A confirmed plan that had nothing to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NothingToDo {
+    /// Services that were found in sync without a record of it, and have one now.
+    pub recorded: Vec<ServiceName>,
+}
+
 /// A refresh of everything that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefreshStarted {

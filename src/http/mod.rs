@@ -1,4 +1,59 @@
-//! The API.
+//! The API: one route table, one gate, handlers by noun and verb.
+//!
+//! Handlers read requests, ask the store and the service layer, and write replies. They decide nothing about drift, plans
+//! or deploys, and nothing changes outside but through [`crate::sync`].
 
+mod accept;
+mod api;
 pub mod dto;
+mod extract;
+mod gate;
+pub mod listen;
+mod moved;
+pub mod openapi;
+pub mod peer;
 pub mod problem;
+mod router;
+mod status;
+mod validate;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+pub use accept::serve;
+pub use listen::{ListenError, Listeners};
+
+use crate::audit::Audit;
+use crate::ids::EnvironmentRef;
+use crate::pass::Passes;
+use crate::provider::Connect;
+use crate::store::Store;
+use crate::sync::Syncs;
+
+/// Told when a registration changed, so that whoever passes looks again soon.
+pub trait Nudge: Send + Sync {
+    /// Look at this environment again soon; it may be new or gone.
+    fn nudge(&self, environment: &EnvironmentRef);
+}
+
+/// What handlers work with; cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The database.
+    pub store: Store,
+    /// Passes over environments.
+    pub passes: Passes,
+    /// Runs.
+    pub syncs: Syncs,
+    /// The audit log.
+    pub audit: Audit,
+    /// Providers, for checking an environment's settings before they are stored.
+    pub providers: Arc<dyn Connect>,
+    /// Whoever passes in the background.
+    pub nudge: Arc<dyn Nudge>,
+    /// The group whose members are operators on the Unix socket.
+    pub operators: Arc<str>,
+    /// Ends streams, and then the server.
+    pub shutdown: CancellationToken,
+}

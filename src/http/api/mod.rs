@@ -1,0 +1,11 @@
+//! Handlers: a folder for each noun, a file for each verb.
+
+pub(super) mod environments;
+pub(super) mod meta;
+pub(super) mod plans;
+pub(super) mod projects;
+pub(super) mod refresh;
+pub(super) mod runs;
+pub(super) mod services;
+pub(super) mod status;
+pub(super) mod tokens;

@@ -1,0 +1,110 @@
+//! The one route table: every path, its handler, and what its caller must be allowed to do.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tracing::Instrument;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+use super::api::{environments, meta, plans, projects, refresh, runs, services, status, tokens};
+use super::gate::{Gate, pass};
+use super::problem::Problem;
+use super::{ApiState, openapi};
+use crate::authority::Operation;
+
+/// How long a reply may take to begin. Longer than what a plan may wait for a Git host and several registries.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(170);
+
+/// A route and what its caller must be allowed to do.
+type Guarded = (Operation, UtoipaMethodRouter<ApiState>);
+
+fn table() -> Vec<Guarded> {
+    use Operation::{Configure, Read, Refresh, Rollback, Sync, Tokens};
+    vec![
+        (Read, routes!(meta::health)),
+        (Read, routes!(meta::version)),
+        (Read, routes!(meta::description)),
+        (Read, routes!(projects::list::list)),
+        (Configure, routes!(projects::create::create)),
+        (Read, routes!(projects::show::show)),
+        (Configure, routes!(projects::update::update)),
+        (Configure, routes!(projects::remove::remove)),
+        (Read, routes!(environments::list::list)),
+        (Configure, routes!(environments::create::create)),
+        (Read, routes!(environments::show::show)),
+        (Configure, routes!(environments::update::update)),
+        (Configure, routes!(environments::remove::remove)),
+        (Refresh, routes!(environments::test::test)),
+        (Read, routes!(environments::plan::plan)),
+        (Sync, routes!(environments::sync::sync)),
+        (Rollback, routes!(environments::rollback::rollback)),
+        (Refresh, routes!(environments::refresh::refresh)),
+        (Read, routes!(environments::why::why)),
+        (Read, routes!(environments::runs::runs)),
+        (Read, routes!(services::list::list)),
+        (Configure, routes!(services::put::put)),
+        (Configure, routes!(services::remove::remove)),
+        (Read, routes!(services::logs::logs)),
+        (Read, routes!(plans::show)),
+        (Refresh, routes!(refresh::refresh)),
+        (Read, routes!(status::status)),
+        (Read, routes!(runs::show::show)),
+        (Read, routes!(runs::events::events)),
+        (Tokens, routes!(tokens::list::list)),
+        (Tokens, routes!(tokens::mint::mint)),
+        (Tokens, routes!(tokens::revoke::revoke)),
+    ]
+}
+
+/// The whole server.
+pub(super) fn build(state: ApiState) -> Router {
+    let mut router = OpenApiRouter::with_openapi(openapi::frame());
+    for (operation, (schemas, paths, methods)) in table() {
+        let gate = Gate { state: state.clone(), operation };
+        router = router.routes((schemas, paths, methods.layer(from_fn_with_state(gate, pass))));
+    }
+    let (router, _) = router.split_for_parts();
+    router
+        .fallback(async || Problem::not_found("there is nothing at this path; docs/api.md lists what there is"))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(from_fn(watch))
+        .with_state(state)
+}
+
+/// The API's description.
+pub(super) fn described() -> OpenApi {
+    let mut router = OpenApiRouter::<ApiState>::with_openapi(openapi::frame());
+    for (operation, (schemas, mut paths, methods)) in table() {
+        openapi::say_role(&mut paths, operation.needs());
+        router = router.routes((schemas, paths, methods));
+    }
+    router.split_for_parts().1
+}
+
+/// Bounds, catches and logs each request. Neither bodies nor headers are logged, and of the path only its pattern.
+async fn watch(request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map_or("(none)".to_owned(), |path| path.as_str().to_owned());
+    let span = tracing::info_span!("request", method = %request.method(), path);
+    let begun = Instant::now();
+    let answered = AssertUnwindSafe(tokio::time::timeout(REPLY_TIMEOUT, next.run(request))).catch_unwind();
+    let response = match answered.instrument(span.clone()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => Problem::timeout().into_response(),
+        Err(_) => Problem::internal(&Panicked).into_response(),
+    };
+    let _entered = span.enter();
+    tracing::debug!(status = response.status().as_u16(), millis = begun.elapsed().as_millis() as u64, "answered");
+    response
+}
+
+/// A handler panicked; the panic itself was reported where it happened.
+#[derive(Debug, thiserror::Error)]
+#[error("a handler panicked")]
+struct Panicked;
