@@ -25,9 +25,11 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 pub struct Problem {
     /// Which kind it is: `about:blank`, where the status says it all, or `urn:trueup:problem:WORD`.
     #[serde(rename = "type")]
-    pub kind: String,
+    #[schema(value_type = String)]
+    pub kind: Box<str>,
     /// The kind in words.
-    pub title: String,
+    #[schema(value_type = String)]
+    pub title: Box<str>,
     /// The HTTP status.
     pub status: u16,
     /// What happened, and what to do.
@@ -57,7 +59,7 @@ impl Problem {
     }
 
     fn of_kind(self, word: &str, title: &str) -> Self {
-        Problem { kind: format!("urn:trueup:problem:{word}"), title: title.into(), ..self }
+        Problem { kind: format!("urn:trueup:problem:{word}").into(), title: title.into(), ..self }
     }
 
     /// The request cannot be read.
