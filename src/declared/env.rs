@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::declared::problem::{Place, Wrong};
 use crate::declared::reader::Reader;
+use crate::declared::scalar::Literally;
 use crate::declared::shape::{Leaf, Scalar, Shape, keys};
 use crate::declared::text::FreeText;
 use crate::declared::tree::{Class, Content, Node};
@@ -27,7 +28,7 @@ keys! {
         /// The value as plain text.
         value: Leaf<FreeText>,
         /// `true` says that the value is no secret, though its name or looks suggest one. Default: false.
-        plain: Leaf<bool>,
+        plain: Leaf<Literally>,
         /// The name of a secret that the environment holds. The value is never written in the repository.
         secret: Leaf<SecretName>,
     }
@@ -62,7 +63,8 @@ impl Shape for EnvValue {
         } else {
             EnvEntry::read(node, reader)
         }?;
-        let EnvEntry { value, plain: _, secret } = entry;
+        let EnvEntry { value, plain, secret } = entry;
+        let plain = plain.is_some_and(|plain| plain.value.0);
         if reader.problems.len() > before && value.is_none() && secret.is_none() {
             return None;
         }
@@ -78,7 +80,7 @@ impl Shape for EnvValue {
             }
             (false, true) => return secret.map(EnvValue::Secret),
             (true, false) => {
-                return Some(EnvValue::Plain { text: value, plain: says_plain, place: node.place.clone() });
+                return Some(EnvValue::Plain { text: value, plain, place: node.place.clone() });
             }
         };
         reader.problem(&node.place, wrong);

@@ -152,7 +152,7 @@ fn start() -> Place {
 /// The file's text; or why it is none, and where.
 fn decode(bytes: &[u8]) -> Result<&str, (Place, Wrong)> {
     if bytes.len() > MAX_BYTES {
-        let wrong = Wrong::new(format!("the file has {} bytes, and {MAX_BYTES} (256 KiB) is the most", bytes.len()));
+        let wrong = Wrong::new(format!("the file is larger than {MAX_BYTES} bytes (256 KiB)"));
         return Err((start(), wrong.help("take out what is no declaration; large values belong into images")));
     }
     match std::str::from_utf8(bytes) {

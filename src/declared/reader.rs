@@ -49,6 +49,16 @@ impl Origin {
     }
 }
 
+/// Which templates a value may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Templates {
+    Any,
+    /// All but `{{ .Source }}`: the source follows from this value.
+    NotSource,
+    /// None: it is read before anything is known of the environment.
+    None,
+}
+
 /// A scalar, substituted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Text {
@@ -195,13 +205,18 @@ impl<'a> Reader<'a> {
         Some(template)
     }
 
-    /// Refuses `{{ .Source }}` in what decides what the source is.
-    pub(crate) fn without_source(&mut self, template: Template, node: &Node) -> Option<Template> {
-        if !template.mentions(&Variable::Source) {
-            return Some(template);
-        }
-        let wrong = format!("{} cannot use `{{{{ .Source }}}}`: it decides what the source is", self.key());
-        self.problem(&node.place, Wrong::new(wrong));
+    /// The template, where the value may hold it.
+    pub(crate) fn allowed(&mut self, template: Template, templates: Templates, node: &Node) -> Option<Template> {
+        let wrong = match templates {
+            Templates::NotSource if template.mentions(&Variable::Source) => {
+                format!("{} cannot use `{{{{ .Source }}}}`: it decides what the source is", self.key())
+            }
+            Templates::None if !template.is_literal() => {
+                format!("{} holds no templates: it is the same everywhere", self.key())
+            }
+            Templates::Any | Templates::NotSource | Templates::None => return Some(template),
+        };
+        self.problem(&node.place, Wrong::new(wrong).help("write the value itself"));
         None
     }
 

@@ -118,7 +118,9 @@ fn short_form(file: &File, deploy: &Entry, context: &Context, problems: &mut Pro
             Wrong::new(format!(
                 "`deploy` is laid over the one service that an operator registered, and {place} has none"
             ))
-            .help(format!("an operator registers it with `trueup service set {place} NAME`; or write `environments`"))
+            .help(format!(
+                "an operator registers it with `trueup service set {place}/NAME --image …`; or write `environments`"
+            ))
         } else {
             let names = names.join(", ");
             Wrong::new(format!(
@@ -190,6 +192,10 @@ fn source_of(file: &File, service: &Node, context: &Context) -> Result<Option<So
         let Some(globs) = List::<Leaf<GlobText>>::read(node, &mut reader).filter(|_| reader.problems.len() == 0) else {
             return Ok(None);
         };
+        if globs.items.is_empty() {
+            let wrong = Wrong::new("a source without globs matches nothing");
+            return Err((place.clone(), wrong.help("name what the service is made of, or remove the key")));
+        }
         let globs: Vec<String> = globs.items.into_iter().map(|glob| glob.value.0).collect();
         let nothing = || Wrong::new("no file of the repository matches").help("globs begin at the repository's root");
         let hash = source::hash(tree, &globs).map_err(|wrong| (place.clone(), wrong))?;

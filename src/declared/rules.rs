@@ -79,8 +79,8 @@ fn check_credentials(service: &Service, problems: &mut Problems) {
             problems.add(
                 place,
                 wrong.help(format!(
-                    "write `{name}: {{ secret: {} }}` and let an operator give the environment that secret; if this is no \
-                     secret, write `{{ value: …, plain: true }}`",
+                    "write `{name}: {{ secret: {0} }}`, and an operator gives the environment that secret: `trueup env set … \
+                     --secret {0}=REFERENCE`; if this is no secret, write `{{ value: …, plain: true }}`",
                     credential::secret_name(name)
                 )),
             );

@@ -3,7 +3,7 @@
 use schemars::{Schema, json_schema};
 
 use crate::declared::problem::{Wrong, shown};
-use crate::declared::reader::Form;
+use crate::declared::reader::{Form, Templates};
 use crate::declared::shape::{Key, Scalar};
 use crate::declared::suggest;
 use crate::ids::{EnvironmentName, SecretName, ServiceName};
@@ -59,6 +59,7 @@ pub(crate) struct FileVersion;
 
 impl Scalar for FileVersion {
     const FORM: Form = Form::Number;
+    const TEMPLATES: Templates = Templates::None;
     const EXPECTED: &'static str = "`1`, the format of this file";
     fn from_text(text: &str) -> Result<Self, Wrong> {
         if text == "1" {
@@ -115,6 +116,22 @@ impl Scalar for bool {
     }
     fn schema() -> Schema {
         json_schema!({ "type": "boolean" })
+    }
+}
+
+/// `true` or `false`, written out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Literally(pub(crate) bool);
+
+impl Scalar for Literally {
+    const FORM: Form = Form::Boolean;
+    const TEMPLATES: Templates = Templates::None;
+    const EXPECTED: &'static str = <bool as Scalar>::EXPECTED;
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        bool::from_text(text).map(Literally)
+    }
+    fn schema() -> Schema {
+        bool::schema()
     }
 }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::declared::problem::{Place, Wrong};
-use crate::declared::reader::{Form, Origin, Reader};
+use crate::declared::reader::{Form, Origin, Reader, Templates};
 use crate::declared::tree::{Content, Node};
 
 /// A type that is read from a node. `None` where the reader reported a problem, or the value waits for its templates.
@@ -25,8 +25,8 @@ pub(crate) trait Scalar: Sized {
     /// What is expected, with its article and an example.
     const EXPECTED: &'static str;
 
-    /// Whether a service's source follows from it, so that it cannot follow from the source.
-    const DECIDES_SOURCE: bool = false;
+    /// Which templates it may hold.
+    const TEMPLATES: Templates = Templates::Any;
 
     /// Reads the text.
     fn from_text(text: &str) -> Result<Self, Wrong>;
@@ -44,10 +44,8 @@ pub(crate) struct Leaf<T> {
 
 impl<T: Scalar> Shape for Leaf<T> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let mut template = reader.template(node, T::FORM, T::EXPECTED)?;
-        if T::DECIDES_SOURCE {
-            template = reader.without_source(template, node)?;
-        }
+        let template = reader.template(node, T::FORM, T::EXPECTED)?;
+        let template = reader.allowed(template, T::TEMPLATES, node)?;
         let text = reader.fill(&template, node)?;
         match T::from_text(&text.value) {
             Ok(value) => Some(Leaf { value, origin: text.origin }),
@@ -67,7 +65,10 @@ impl<T: Scalar> JsonSchema for Leaf<T> {
         "Scalar".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        templated(T::schema())
+        match T::TEMPLATES {
+            Templates::None => T::schema(),
+            Templates::Any | Templates::NotSource => templated(T::schema()),
+        }
     }
 }
 

@@ -225,7 +225,7 @@ impl Scope<'_> {
                 match suggest::nearest(key, context.values.keys().map(String::as_str)) {
                     Some(known) => wrong.help(format!("did you mean `{{{{ .Env.{known} }}}}`?")),
                     None => wrong.help(format!(
-                        "an operator sets it with `trueup env set {}/{}`",
+                        "an operator sets it with `trueup env set {}/{} --value {key}=…`",
                         context.project, context.environment
                     )),
                 }

@@ -3,6 +3,7 @@
 use schemars::{Schema, json_schema};
 
 use crate::declared::problem::{Wrong, shown};
+use crate::declared::reader::Templates;
 use crate::declared::shape::{Key, Scalar};
 
 /// The value of a variable or label: any text.
@@ -46,7 +47,7 @@ impl Scalar for UserName {
 pub(crate) struct WorkingDir(pub(crate) String);
 
 impl Scalar for WorkingDir {
-    const DECIDES_SOURCE: bool = true;
+    const TEMPLATES: Templates = Templates::NotSource;
     const EXPECTED: &'static str = "a directory, such as /app";
     fn from_text(text: &str) -> Result<Self, Wrong> {
         clean_path(text).map(WorkingDir)
@@ -110,7 +111,7 @@ impl Scalar for HealthPath {
 pub(crate) struct GlobText(pub(crate) String);
 
 impl Scalar for GlobText {
-    const DECIDES_SOURCE: bool = true;
+    const TEMPLATES: Templates = Templates::NotSource;
     const EXPECTED: &'static str = "a glob such as src/** or Dockerfile";
     fn from_text(text: &str) -> Result<Self, Wrong> {
         crate::declared::source::check_glob(text)?;

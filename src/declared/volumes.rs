@@ -204,13 +204,13 @@ pub(crate) fn check_host_path(path: &str, allowed: &[String]) -> Result<(), Wron
             return Ok(());
         }
         return Err(Wrong::new("this is the engine's socket: who mounts it commands the whole machine")
-            .help("an operator can allow exactly this path for the environment"));
+            .help("an operator can allow exactly this path: `trueup env set … --allow-host-path PATH`"));
     }
     if allowed.iter().any(beneath) {
         return Ok(());
     }
     Err(Wrong::new(format!("the operator has not allowed the host path {}", shown(&path)))
-        .help("use a named volume, or ask an operator to allow the path for this environment"))
+        .help("use a named volume, or ask an operator to allow it: `trueup env set … --allow-host-path PATH`"))
 }
 
 #[cfg(test)]

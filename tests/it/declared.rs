@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use trueup::declared::file::{self, Context, MAX_BYTES};
 use trueup::declared::source::TreeEntry;
 use trueup::declared::{Declared, InvalidFile, schema, snippet};
+use trueup::live::field::FieldPath;
 
 const UPDATE: &str = "TRUEUP_UPDATE";
 
@@ -223,7 +224,7 @@ fn table(object: &serde_json::Value) -> String {
 fn too_large_a_file_is_refused_before_it_is_read() {
     let text = vec![b'#'; MAX_BYTES + 1];
     let invalid = file::parse("f.yml", &text).unwrap_err();
-    assert!(invalid.to_string().starts_with("f.yml:1:1: the file has 262145 bytes"), "{invalid}");
+    assert!(invalid.to_string().starts_with("f.yml:1:1: the file is larger than 262144 bytes"), "{invalid}");
     let mut text = b"version: 1\n#".to_vec();
     text.resize(MAX_BYTES, b'x');
     assert!(file::parse("f.yml", &text).is_ok());
@@ -390,4 +391,132 @@ fn check_any(bytes: &[u8]) -> Result<(), TestCaseError> {
     let rendered = snippet::render(&invalid, &BTreeMap::from([("f.yml".to_owned(), text)]), false);
     prop_assert!(!rendered.is_empty());
     Ok(())
+}
+
+/// What editors must refuse too, though they know the schema only.
+#[test]
+fn the_schema_refuses_what_is_wrong_in_itself() {
+    let validator = jsonschema::validator_for(&schema::json_schema()).unwrap();
+    for name in [
+        "booleans",
+        "env-names",
+        "environment-name",
+        "environment-null",
+        "foreign-keys",
+        "healthcheck",
+        "labels",
+        "no-version",
+        "not-yet",
+        "numbers",
+        "pipelines",
+        "provider-in-file",
+        "pull",
+        "resources-zero",
+        "restart",
+        "secret-form",
+        "service-name",
+        "services-at-top",
+        "services-empty-value",
+        "short-unknown",
+        "strategy",
+        "unknown-key",
+        "version-2",
+        "version-quoted",
+        "version-template",
+        "wrong-types",
+    ] {
+        let text = std::fs::read_to_string(root().join(format!("testdata/invalid/{name}.yml"))).unwrap();
+        let value: serde_json::Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(!validator.is_valid(&value), "the schema accepts {name}");
+    }
+}
+
+const LOCAL: &[u8] =
+    b"version: 1\nenvironments:\n  production:\n    services:\n      web: { command: run, working_dir: ./app/ }\n";
+
+#[test]
+fn the_code_is_a_leaf_where_the_provider_runs_it() {
+    let file = file::parse(".trueup.yml", LOCAL).unwrap();
+    let production = "production".parse().unwrap();
+    assert!(!file.needs_tree(&production, false));
+    assert!(file.needs_tree(&production, true));
+    assert!(!file.needs_tree(&"staging".parse().unwrap(), true));
+
+    let entry = |path: &str, blob: &str| TreeEntry { path: path.to_owned(), mode: 0o100_644, blob: blob.to_owned() };
+    let source = |tree: Vec<TreeEntry>, text: &[u8]| {
+        let context = Context { tree: Some(tree), source_is_leaf: true, ..context() };
+        let declared = file::parse(".trueup.yml", text).unwrap().resolve(&context).unwrap();
+        let services = declared.services.unwrap();
+        services[&"web".parse().unwrap()].leaves[&FieldPath::Source].value.to_string()
+    };
+    let base = vec![entry("app/a", "1"), entry("lib/b", "1"), entry(".trueup.yml", "1")];
+    let with = |path: &str| base.iter().map(|e| if e.path == path { entry(path, "2") } else { e.clone() }).collect();
+    // Its directory is the default; elsewhere nothing counts.
+    assert_eq!(source(base.clone(), LOCAL), source(with("lib/b"), LOCAL));
+    assert_ne!(source(base.clone(), LOCAL), source(with("app/a"), LOCAL));
+    // Without one the whole repository is, but for the file itself, or every edit of it would replace what runs.
+    let whole = b"version: 1\nenvironments: { production: { services: { web: { command: run } } } }\n";
+    assert_eq!(source(base.clone(), whole), source(with(".trueup.yml"), whole));
+    assert_ne!(source(base.clone(), whole), source(with("lib/b"), whole));
+
+    let invalid = file.resolve(&Context { tree: None, source_is_leaf: true, ..context() }).unwrap_err();
+    assert!(invalid.to_string().starts_with(".trueup.yml:5:12: a source needs the repository's files"), "{invalid}");
+}
+
+#[test]
+fn what_a_file_needs_is_known_before_it_is_resolved() {
+    let production = "production".parse().unwrap();
+    for (text, tree, version) in [
+        ("environments: { production: { services: { web: { image: 'a:{{ .Source }}' } } } }", true, false),
+        ("environments: { production: { services: { web: { image: a, source: [src] } } } }", true, false),
+        ("environments: { production: { services: { web: { image: 'a:{{ version }}' } } } }", false, true),
+        ("environments: { production: { services: { web: { image: a } } } }", false, false),
+        ("environments: { staging: { services: { web: { image: 'a:{{ .Source }}{{ .Version }}' } } } }", false, false),
+        // Only the operator's store knows what the registered service says.
+        ("deploy: { port: 80 }", true, true),
+    ] {
+        let file = file::parse("f.yml", format!("version: 1\n{text}\n").as_bytes()).unwrap();
+        assert_eq!(file.needs_tree(&production, false), tree, "{text}");
+        assert_eq!(file.uses_version(&production), version, "{text}");
+    }
+}
+
+#[test]
+fn without_a_repository_what_comes_from_it_is_not_defined() {
+    let text = "version: 1\nenvironments: { production: { services: { web: { env: { A: '{{ .Commit }}', B: '{{ .Source }}' } } } } }\n";
+    let file = file::parse("f.yml", text.as_bytes()).unwrap();
+    let invalid = file.resolve(&Context::new("shop".parse().unwrap(), "production".parse().unwrap())).unwrap_err();
+    let positions: Vec<_> =
+        invalid.diagnostics.iter().map(|diagnostic| diagnostic.at.as_ref().unwrap().column).collect();
+    assert_eq!(positions, [60, 80], "{invalid}");
+}
+
+#[test]
+fn what_an_operator_registers_keeps_the_files_rules() {
+    let accepted = serde_json::json!({ "image": "nginx:{{ .Version }}", "env": { "A": 1, "B": { "secret": "b" } }, "ports": [80] });
+    file::check_service(&accepted).unwrap();
+    for (spec, begins) in [
+        (serde_json::json!({ "imgae": "nginx" }), "imgae: `imgae` is not a key of a service (did you mean `image`?)"),
+        (
+            serde_json::json!({ "image": 5.5, "env": { "TOKEN": "hunter2" } }),
+            "env.TOKEN: `TOKEN` looks like a credential",
+        ),
+        (serde_json::json!({ "restart": false }), "restart: `restart` must be"),
+        (serde_json::json!({ "depends_on": ["db"] }), "depends_on: a registered service"),
+        (serde_json::json!(["nginx"]), "service: a service must be a map of keys"),
+        (serde_json::json!({ "build": {} }), "build: `build` is not supported yet"),
+        (serde_json::json!({ "ports": ["80:80"], "replicas": 2 }), "ports[0]: only one replica can have port 80"),
+    ] {
+        let invalid = file::check_service(&spec).unwrap_err();
+        assert!(invalid.to_string().starts_with(begins), "{invalid}");
+        assert!(!invalid.to_string().contains("hunter2"));
+    }
+}
+
+#[test]
+fn every_problem_of_a_file_is_found_and_too_many_are_counted() {
+    let wrong: String = (0..60).map(|i| format!("wrong{i}: 1\n")).collect();
+    let invalid = file::parse("f.yml", format!("version: 1\n{wrong}").as_bytes()).unwrap_err();
+    assert_eq!(invalid.diagnostics.len(), 51);
+    assert_eq!(invalid.diagnostics[50].message, "10 more problems were found; mend these first");
 }
