@@ -63,7 +63,7 @@ impl Passes {
             return Ok(Reading { declared: Declared::default(), reference, commit, notes: vec![note], no_file: true });
         };
         let file = parse(path, &bytes).map_err(PassError::Invalid)?;
-        let context = self.context(site, &remote, &resolved, &file, &bytes).await?;
+        let context = self.context(site, &remote, &resolved, &file).await?;
         let declared = file.resolve(&context).map_err(PassError::Invalid)?;
         let notes = match declared.services {
             Some(_) => Vec::new(),
@@ -82,7 +82,6 @@ impl Passes {
         remote: &Remote,
         resolved: &ResolvedRef,
         file: &File,
-        bytes: &[u8],
     ) -> Result<Context, PassError> {
         let git = &self.parts.git;
         let id = &site.environment.id;
@@ -100,9 +99,9 @@ impl Passes {
                 )
             }
         };
-        // Asking for tags costs a round trip; a file that never says Version needs none.
-        let says_version = bytes.windows(7).any(|window| window == b"Version");
-        let version = if says_version { git.version_tag(remote, &resolved.commit).await? } else { None };
+        // Asking for tags costs a round trip; a service that never says Version needs none.
+        let version =
+            if file.uses_version(&id.environment) { git.version_tag(remote, &resolved.commit).await? } else { None };
         Ok(Context {
             commit: Some(resolved.commit.clone()),
             branch: resolved.full_name.strip_prefix("refs/heads/").map(str::to_owned),
