@@ -4,6 +4,7 @@ pub mod backend;
 pub mod docker;
 pub mod git_server;
 pub mod house;
+pub mod local;
 pub mod permit;
 pub mod repo;
 pub mod runtime;

@@ -48,8 +48,8 @@ use crate::provider::local::supervisor::server::Peers;
 pub(super) use crate::provider::local::supervisor::session::MARK;
 use crate::settings::PortRange;
 
-/// How often logs are held against their limit.
-const LOGS_EVERY: Duration = Duration::from_secs(1);
+/// How often logs are held against their limit, and the socket is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a supervisor is told.
 #[derive(Clone, Debug)]
@@ -160,7 +160,7 @@ pub async fn supervise(
         tracing::warn!(%error, "systemd could not be told that the supervisor is ready");
     }
     tracing::info!(socket = %options.socket.display(), replicas = registry.ids().await.len(), "supervising");
-    let serving = tokio::spawn(server::serve(listener, Arc::clone(&registry), peers));
+    let serving = tokio::spawn(hold_socket(options.socket.clone(), listener, Arc::clone(&registry), peers));
     let logs = tokio::spawn(watch_logs(Arc::clone(&registry), options.log_limit));
     shutdown.await;
     serving.abort();
@@ -170,8 +170,31 @@ pub async fn supervise(
         .map_err(|source| SuperviseError::Socket { path: options.socket.clone(), source })
 }
 
+/// Answers, and makes the socket again where someone took it away: a cleaner of temporary files, or systemd with the
+/// daemon's runtime folder.
+async fn hold_socket(socket: PathBuf, listener: UnixListener, registry: Arc<Registry>, peers: Peers) {
+    // Ends what it holds when this task ends.
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(server::serve(listener, Arc::clone(&registry), peers.clone()));
+    let mut every = tokio::time::interval(LOOK_EVERY);
+    loop {
+        every.tick().await;
+        if socket.try_exists().unwrap_or(true) {
+            continue;
+        }
+        match listen(&socket, !peers.others.is_empty()) {
+            Ok(listener) => {
+                tracing::warn!(socket = %socket.display(), "the socket was gone and was made again");
+                serving.shutdown().await;
+                serving.spawn(server::serve(listener, Arc::clone(&registry), peers.clone()));
+            }
+            Err(error) => tracing::error!(socket = %socket.display(), %error, "the socket is gone"),
+        }
+    }
+}
+
 async fn watch_logs(registry: Arc<Registry>, limit: u64) {
-    let mut every = tokio::time::interval(LOGS_EVERY);
+    let mut every = tokio::time::interval(LOOK_EVERY);
     loop {
         every.tick().await;
         registry.rotate_logs(limit).await;
