@@ -103,7 +103,7 @@ impl Client {
     pub(super) async fn hello(&self) -> Result<Hello, CallError> {
         match self.call(Request::Hello, LOOK_WITHIN).await? {
             Reply::Hello(hello) => Ok(hello),
-            other => Err(self.unexpected(&other)),
+            _ => Err(self.unexpected()),
         }
     }
 
@@ -111,7 +111,7 @@ impl Client {
     pub(super) async fn list(&self, environment: &EnvironmentRef) -> Result<Vec<View>, CallError> {
         match self.call(Request::List { environment: environment.clone() }, LOOK_WITHIN).await? {
             Reply::Replicas(views) => Ok(views),
-            other => Err(self.unexpected(&other)),
+            _ => Err(self.unexpected()),
         }
     }
 
@@ -119,7 +119,7 @@ impl Client {
     pub(super) async fn look(&self, id: &str) -> Result<View, CallError> {
         match self.call(Request::Look { id: id.to_owned() }, LOOK_WITHIN).await? {
             Reply::Replica(view) => Ok(*view),
-            other => Err(self.unexpected(&other)),
+            _ => Err(self.unexpected()),
         }
     }
 
@@ -127,14 +127,12 @@ impl Client {
     pub(super) async fn have_done(&self, request: Request, within: Duration) -> Result<(), CallError> {
         match self.call(request, within).await? {
             Reply::Done => Ok(()),
-            other => Err(self.unexpected(&other)),
+            _ => Err(self.unexpected()),
         }
     }
 
-    /// An answer to another question than the one that was asked.
-    pub(super) fn unexpected(&self, reply: &Reply) -> CallError {
-        // Its content may hold the environment of a replica, so it is not shown.
-        let _: &Reply = reply;
+    /// An answer to another question than the one that was asked. It is not shown: it may hold an environment.
+    pub(super) fn unexpected(&self) -> CallError {
         self.unreachable("it answered something else than was asked")
     }
 }

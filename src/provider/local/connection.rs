@@ -39,7 +39,7 @@ async fn check(client: &Client, user: &RunAs, ports: Option<PortRange>, hello: &
     let request = Request::Check { user: user.clone(), ports };
     let (problems, free_ports) = match client.call(request, LOOK_WITHIN).await {
         Ok(Reply::Checked { problems, free_ports }) => (problems, free_ports),
-        Ok(other) => return vec![error(&client.unexpected(&other))],
+        Ok(_) => return vec![error(&client.unexpected())],
         Err(failed) => return vec![error(&failed)],
     };
     if !problems.is_empty() {

@@ -43,15 +43,9 @@ async fn get(port: u16, path: &str) -> Result<u16, String> {
         .header("connection", "close")
         .body(Empty::<bytes::Bytes>::new())
         .map_err(|error| error.to_string())?;
-    // The head is enough: the body is left unread, and the connection closed.
-    tokio::select! {
-        response = sender.send_request(request) => match response {
-            Ok(response) => Ok(response.status().as_u16()),
-            Err(error) => Err(error.to_string()),
-        },
-        ended = connection => Err(match ended {
-            Ok(()) => "the connection was closed without an answer".to_owned(),
-            Err(error) => error.to_string(),
-        }),
-    }
+    // The head is enough: the body is left unread, and the connection ends with this function.
+    let mut driving = tokio::task::JoinSet::new();
+    driving.spawn(connection);
+    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+    Ok(response.status().as_u16())
 }

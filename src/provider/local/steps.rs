@@ -146,7 +146,7 @@ impl Provider for LocalProvider {
                 progress.line(&format!("prepared {} to listen on port {}", view.id, view.port));
                 Ok(ReplicaId(view.id))
             }
-            Ok(other) => Err(self.client.unexpected(&other).step(&id)),
+            Ok(_) => Err(self.client.unexpected().step(&id)),
             Err(error) => {
                 // Where it was taken over already, it is not there any more.
                 if let Err(left) = remove_folder(&folder).await {
@@ -209,7 +209,7 @@ impl Provider for LocalProvider {
                 let request = Request::Probe { id: view.id, argv: argv.clone(), timeout: check.timeout };
                 match self.client.call(request, timeout + PROBE_SLACK).await {
                     Ok(Reply::Probed(probed)) => outcome(probed, timeout),
-                    Ok(other) => ProbeOutcome::Impossible(self.client.unexpected(&other).to_string()),
+                    Ok(_) => ProbeOutcome::Impossible(self.client.unexpected().to_string()),
                     Err(error) => ProbeOutcome::Impossible(error.to_string()),
                 }
             }
@@ -220,7 +220,7 @@ impl Provider for LocalProvider {
         self.own(replica)?;
         match self.client.call(Request::Logs { id: replica.0.clone(), lines }, LOOK_WITHIN).await {
             Ok(Reply::Lines(lines)) => Ok(lines),
-            Ok(other) => Err(self.client.unexpected(&other).step(&replica.0)),
+            Ok(_) => Err(self.client.unexpected().step(&replica.0)),
             Err(error) => Err(error.step(&replica.0)),
         }
     }
@@ -244,7 +244,7 @@ impl Provider for LocalProvider {
                 Some(Reply::Lines(texts)) => texts,
                 Some(Reply::Line(text)) => vec![text],
                 Some(Reply::End) => return Ok(()),
-                Some(other) => return Err(self.client.unexpected(&other).step(&replica.0)),
+                Some(_) => return Err(self.client.unexpected().step(&replica.0)),
                 None => return Err(StepError::Unreachable("the supervisor ended; its replicas go on".into())),
             };
             for text in texts {

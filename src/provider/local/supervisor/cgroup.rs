@@ -196,7 +196,9 @@ fn parse_memory(text: &str, wanted: Option<Bytes>, page: u64) -> io::Result<Opti
         return Ok(None);
     }
     let bytes: u64 = text.parse().map_err(|_| unexpected("memory.max", text))?;
-    Ok(Some(wanted.filter(|wanted| wanted.0 / page == bytes / page && bytes % page == 0).unwrap_or(Bytes(bytes))))
+    Ok(Some(
+        wanted.filter(|wanted| wanted.0 / page == bytes / page && bytes.is_multiple_of(page)).unwrap_or(Bytes(bytes)),
+    ))
 }
 
 /// The CPU limit in force. One that is what `wanted` comes to after rounding reads as it.

@@ -78,6 +78,7 @@ pub(super) struct Keeper {
     state: State,
     process: Option<Process>,
     restart_at: Option<Instant>,
+    restarting: bool,
     out_of_memory: u64,
     published: Arc<Mutex<Published>>,
 }
@@ -108,8 +109,17 @@ impl Keeper {
         };
         let published = Arc::new(Mutex::new(published));
         let id = id.to_owned();
-        let mut keeper =
-            Keeper { ground, id, spec, state, process: None, restart_at: None, out_of_memory: 0, published };
+        let mut keeper = Keeper {
+            ground,
+            id,
+            spec,
+            state,
+            process: None,
+            restart_at: None,
+            restarting: false,
+            out_of_memory: 0,
+            published,
+        };
         keeper.publish();
         Ok(keeper)
     }
@@ -283,9 +293,14 @@ impl Keeper {
 
     async fn restart(&mut self) -> io::Result<()> {
         self.restart_at = None;
+        self.restarting = true;
         self.state.restarts = self.state.restarts.saturating_add(1);
-        self.persist()?;
-        match self.launch().await {
+        let launched = match self.persist() {
+            Ok(()) => self.launch().await,
+            Err(error) => Err(error.to_string()),
+        };
+        self.restarting = false;
+        match launched {
             Ok(()) => self.persist(),
             Err(why) => {
                 tracing::warn!(replica = %self.id, why, "could not be started again");
@@ -342,7 +357,7 @@ impl Keeper {
             (Some(_), _) => Phase::Running,
             (None, Wanted::Prepared) => Phase::Prepared,
             (None, Wanted::Stopped) => Phase::Stopped,
-            (None, Wanted::Running) if self.restart_at.is_some() => Phase::Waiting,
+            (None, Wanted::Running) if self.restarting || self.restart_at.is_some() => Phase::Waiting,
             (None, Wanted::Running) => Phase::Ended,
         };
         {

@@ -179,6 +179,7 @@ async fn hold_socket(socket: PathBuf, listener: UnixListener, registry: Arc<Regi
     let mut every = tokio::time::interval(LOOK_EVERY);
     loop {
         every.tick().await;
+        // What cannot be seen is not taken for gone.
         if socket.try_exists().unwrap_or(true) {
             continue;
         }

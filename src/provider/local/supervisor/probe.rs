@@ -92,7 +92,15 @@ fn nonblocking(reader: std::io::PipeReader) -> std::io::Result<std::os::fd::Owne
 
 async fn read_end(reader: &mut pipe::Receiver, said: &mut Vec<u8>) {
     let mut buffer = [0; 4096];
-    while let Ok(count @ 1..) = reader.read(&mut buffer).await {
+    loop {
+        let count = match reader.read(&mut buffer).await {
+            Ok(0) => return,
+            Ok(count) => count,
+            Err(error) => {
+                tracing::debug!(%error, "a probe's output broke off");
+                return;
+            }
+        };
         said.extend_from_slice(&buffer[..count]);
         if said.len() > SAID_MAX {
             said.drain(..said.len() - SAID_MAX);

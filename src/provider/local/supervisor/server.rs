@@ -276,3 +276,22 @@ async fn send<T: Serialize>(line: &mut Line, reply: &T) -> io::Result<()> {
         Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Peers, understand};
+
+    #[test]
+    fn root_the_own_user_and_named_ones_may_ask() {
+        let peers = Peers { own: 1000, others: vec![1001] };
+        assert!([0, 1000, 1001].into_iter().all(|uid| peers.admits(uid)));
+        assert!([1, 999, 1002, u32::MAX].into_iter().all(|uid| !peers.admits(uid)));
+    }
+
+    #[test]
+    fn another_version_is_told_so_before_its_words_are_read() {
+        let fault = understand(r#"{"version":2,"body":{"new":"words"}}"#).expect_err("not ours");
+        assert!(fault.message.contains("speaks version 1"), "{fault}");
+        assert!(understand(r#"{"version":1,"body":"hello"}"#).is_ok());
+    }
+}
