@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,13 @@ pub trait Provider: Send + Sync {
         lines: usize,
         sink: tokio::sync::mpsc::Sender<String>,
     ) -> Result<(), StepError>;
+
+    /// Tells when something of this environment changed: yields `Ok(())` each time and ends after an `Err` that says
+    /// why. Whoever listens subscribes again then and looks at once, since what happened in between was not seen.
+    /// `None` where the provider cannot tell and must be asked.
+    fn changes(&self) -> Option<BoxStream<'static, Result<(), String>>> {
+        None
+    }
 }
 
 /// What a new replica is to be.

@@ -527,7 +527,7 @@ async fn changes_are_told_as_they_happen() {
     }
     let world = World::new().await;
     let leaves = world.leaves(vec![]).await;
-    let mut changes = world.provider.changes();
+    let mut changes = world.provider.changes().unwrap();
     let deploy = async {
         let id = world.deploy("web", &leaves).await;
         docker(&["update", "--cpus", "0.5", &id.0]);

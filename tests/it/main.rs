@@ -5,7 +5,11 @@
 
 mod declared;
 mod docker;
+mod docker_faults;
+mod docker_image;
 mod docker_matrix;
+mod docker_probe;
+mod docker_property;
 mod git;
 mod git_mirror;
 mod git_remote;

@@ -5,7 +5,7 @@ use bollard::query_parameters::ListNetworksOptions;
 use jiff::Timestamp;
 
 use super::DockerProvider;
-use super::engine::{EngineError, READ};
+use super::engine::EngineError;
 use super::pools;
 use super::settings::Address;
 use crate::provider::{ConnectionReport, Finding, FindingLevel};
@@ -30,11 +30,7 @@ impl DockerProvider {
         findings.extend(runtime(&info));
         findings.extend(clock(&info, Timestamp::now()));
         findings.push(self.probing().await);
-        match self
-            .engine
-            .call(READ, |docker| async move { docker.list_networks(None::<ListNetworksOptions>).await })
-            .await
-        {
+        match self.engine.read(|docker| async move { docker.list_networks(None::<ListNetworksOptions>).await }).await {
             Ok(networks) => findings.push(address_pools(&info, &networks)),
             Err(error) => {
                 findings.push(finding(FindingLevel::Error, format!("the networks cannot be listed: {error}")))
@@ -44,8 +40,8 @@ impl DockerProvider {
     }
 
     async fn ask_version(&self) -> Result<(SystemVersion, SystemInfo), EngineError> {
-        let version = self.engine.call(READ, |docker| async move { docker.version().await }).await?;
-        let info = self.engine.call(READ, |docker| async move { docker.info().await }).await?;
+        let version = self.engine.read(|docker| async move { docker.version().await }).await?;
+        let info = self.engine.read(|docker| async move { docker.info().await }).await?;
         Ok((version, info))
     }
 

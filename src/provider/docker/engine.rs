@@ -17,8 +17,6 @@ use super::image::ImageCache;
 use super::settings::Address;
 use super::transport;
 
-/// How long the Engine may take over a read.
-pub(super) const READ: Duration = Duration::from_secs(20);
 /// How long the Engine may take over a change, a stop's grace period aside.
 pub(super) const CHANGE: Duration = Duration::from_secs(120);
 
@@ -36,21 +34,25 @@ pub(super) enum EngineError {
     Refused(String),
 }
 
+/// Engines by address and read limit, for as long as a provider holds them.
+type Known = BTreeMap<(Address, Duration), Weak<Engine>>;
+
 /// The Engines that this process speaks to, each once. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Engines {
-    known: Arc<Mutex<BTreeMap<Address, Weak<Engine>>>>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Engines {
-    pub(super) fn at(&self, address: &Address) -> Arc<Engine> {
+    pub(super) fn at(&self, address: &Address, read_limit: Duration) -> Arc<Engine> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(engine) = known.get(address).and_then(Weak::upgrade) {
+        let key = (address.clone(), read_limit);
+        if let Some(engine) = known.get(&key).and_then(Weak::upgrade) {
             return engine;
         }
-        let engine = Arc::new(Engine::new(address.clone()));
+        let engine = Arc::new(Engine::new(address.clone(), read_limit));
         known.retain(|_, engine| engine.strong_count() > 0);
-        known.insert(address.clone(), Arc::downgrade(&engine));
+        known.insert(key, Arc::downgrade(&engine));
         engine
     }
 }
@@ -58,6 +60,8 @@ impl Engines {
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) address: Address,
+    /// How long it may take over a read.
+    pub(super) read_limit: Duration,
     negotiated: AsyncMutex<Option<Docker>>,
     host_name: OnceCell<String>,
     pub(super) images: ImageCache,
@@ -65,9 +69,10 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    fn new(address: Address) -> Self {
+    fn new(address: Address, read_limit: Duration) -> Self {
         Engine {
             address,
+            read_limit,
             negotiated: AsyncMutex::new(None),
             host_name: OnceCell::new(),
             images: ImageCache::default(),
@@ -82,12 +87,21 @@ impl Engine {
             return Ok(docker.clone());
         }
         let fresh = transport::client(&self.address).map_err(|e| self.explain(e))?;
-        let docker = match tokio::time::timeout(READ, fresh.negotiate_version()).await {
+        let docker = match tokio::time::timeout(self.read_limit, fresh.negotiate_version()).await {
             Ok(answer) => answer.map_err(|e| self.explain(e))?,
-            Err(_) => return Err(self.late(READ)),
+            Err(_) => return Err(self.late(self.read_limit)),
         };
         *negotiated = Some(docker.clone());
         Ok(docker)
+    }
+
+    /// Asks the Engine something that changes nothing.
+    pub(super) async fn read<T, F, Fut>(&self, ask: F) -> Result<T, EngineError>
+    where
+        F: FnOnce(Docker) -> Fut,
+        Fut: Future<Output = Result<T, Error>>,
+    {
+        self.call(self.read_limit, ask).await
     }
 
     /// Asks the Engine one thing within `limit`.
@@ -115,7 +129,7 @@ impl Engine {
     /// The name of the host that the Engine runs on.
     pub(super) async fn host_name(&self) -> Result<&str, EngineError> {
         let ask = || async {
-            let info = self.call(READ, |docker| async move { docker.info().await }).await?;
+            let info = self.read(|docker| async move { docker.info().await }).await?;
             Ok(info.name.unwrap_or_default())
         };
         self.host_name.get_or_try_init(ask).await.map(String::as_str)
@@ -135,7 +149,7 @@ impl Engine {
             Error::DockerResponseServerError { status_code: 404, message } => EngineError::Missing(bounded(&message)),
             Error::DockerResponseServerError { message, .. } => EngineError::Refused(bounded(&message)),
             Error::DockerStreamError { error } => EngineError::Refused(bounded(&error)),
-            Error::RequestTimeoutError => self.late(READ),
+            Error::RequestTimeoutError => self.late(self.read_limit),
             Error::CertPathError { path } => EngineError::Refused(format!(
                 "the TLS file {} cannot be read; check tls_ca, tls_cert and tls_key",
                 path.display()

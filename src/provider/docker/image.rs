@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::engine::{Engine, EngineError, READ};
+use super::engine::{Engine, EngineError};
 use super::facts::ImageFacts;
 use super::registry::Registry;
 use crate::live::Observed;
@@ -56,7 +56,7 @@ impl Engine {
     /// An image by any name, asked for now; `None` where the Engine does not have it.
     pub(super) async fn image(&self, name: &str) -> Result<Option<ImageFacts>, EngineError> {
         let name = name.to_owned();
-        match self.call(READ, |docker| async move { docker.inspect_image(&name).await }).await {
+        match self.read(|docker| async move { docker.inspect_image(&name).await }).await {
             Ok(image) => Ok(Some(ImageFacts::of(image))),
             Err(EngineError::Missing(_)) => Ok(None),
             Err(error) => Err(error),

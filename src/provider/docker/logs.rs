@@ -9,7 +9,6 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc::Sender;
 
 use super::DockerProvider;
-use super::engine::READ;
 use crate::live::ReplicaId;
 use crate::provider::StepError;
 
@@ -26,8 +25,8 @@ impl DockerProvider {
         let mut stream = std::pin::pin!(docker.logs(&replica.0, Some(options)));
         let mut kept = Kept::new(lines.min(LINES));
         loop {
-            match tokio::time::timeout(READ, stream.next()).await {
-                Err(_) => return Err(self.engine.late(READ).into()),
+            match tokio::time::timeout(self.engine.read_limit, stream.next()).await {
+                Err(_) => return Err(self.engine.late(self.engine.read_limit).into()),
                 Ok(None) => return Ok(kept.finish()),
                 Ok(Some(Err(error))) => return Err(self.engine.explain(error).into()),
                 Ok(Some(Ok(output))) => kept.take(&output),

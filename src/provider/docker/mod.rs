@@ -40,7 +40,7 @@ pub use self::engine::Engines;
 pub use self::registry::Credentials;
 use self::registry::Registry;
 use self::settings::DockerSettings;
-pub use self::settings::{DEFAULT_HOST, DockerSettingsError, KEYS};
+pub use self::settings::{DEFAULT_HOST, DEFAULT_TIMEOUT, DockerSettingsError, KEYS};
 use crate::ids::EnvironmentRef;
 use crate::live::capability::Capabilities;
 use crate::live::field::FieldPath;
@@ -95,17 +95,10 @@ impl DockerProvider {
         credentials: Arc<dyn Credentials>,
     ) -> Result<Self, DockerSettingsError> {
         let settings = DockerSettings::parse(settings)?;
-        let engine = engines.at(&settings.address);
+        let engine = engines.at(&settings.address, settings.timeout);
         let (logins, insecure) = (settings.logins.clone(), settings.insecure_registries.clone());
         let registry = Registry::new(environment.clone(), logins, insecure, credentials);
         Ok(DockerProvider { environment, settings, engine, registry })
-    }
-
-    /// Yields `Ok(())` whenever a container of this environment changed (created, started, died, updated, removed …)
-    /// and ends after an `Err` that says why. Whoever listens subscribes again and looks at once, since what happened
-    /// in between was not seen. One stream is read per Engine, however many listen.
-    pub fn changes(&self) -> BoxStream<'static, Result<(), String>> {
-        events::subscribe(&self.engine, &self.environment)
     }
 
     /// `PROJECT-ENVIRONMENT-`, which begins the environment's own volumes.
@@ -191,5 +184,11 @@ impl Provider for DockerProvider {
 
     async fn follow_logs(&self, replica: &ReplicaId, lines: usize, sink: Sender<String>) -> Result<(), StepError> {
         self.follow(replica, lines, sink).await
+    }
+
+    /// Containers that were created, started, died, were updated, removed … One stream is read per Engine, however many
+    /// listen.
+    fn changes(&self) -> Option<BoxStream<'static, Result<(), String>>> {
+        Some(events::subscribe(&self.engine, &self.environment))
     }
 }

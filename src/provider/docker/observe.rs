@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::DockerProvider;
 use super::convert;
-use super::engine::{EngineError, READ};
+use super::engine::EngineError;
 use super::labels::{self, Identity};
 use crate::ids::ServiceName;
 use crate::live::{Live, LiveReplica, LiveService, Observed};
@@ -49,8 +49,7 @@ impl DockerProvider {
         wanted.push(labels::SERVICE.to_owned());
         let filters = std::collections::HashMap::from([("label".to_owned(), wanted)]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers =
-            self.engine.call(READ, |docker| async move { docker.list_containers(Some(options)).await }).await?;
+        let containers = self.engine.read(|docker| async move { docker.list_containers(Some(options)).await }).await?;
         Ok(containers.into_iter().filter_map(|container| container.id).collect())
     }
 
@@ -80,7 +79,7 @@ impl DockerProvider {
     /// One container; `None` where it is gone or going.
     pub(super) async fn inspect(&self, id: &str) -> Result<Option<Arc<ContainerInspectResponse>>, EngineError> {
         let id = id.to_owned();
-        match self.engine.call(READ, |docker| async move { docker.inspect_container(&id, None).await }).await {
+        match self.engine.read(|docker| async move { docker.inspect_container(&id, None).await }).await {
             Ok(inspect) => Ok((!going(&inspect)).then(|| Arc::new(inspect))),
             Err(EngineError::Missing(_)) => Ok(None),
             Err(error) => Err(error),

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bollard::models::{NetworkConnectRequest, NetworkCreateRequest, VolumeCreateRequest};
+use bollard::models::{
+    ContainerCreateBody, ContainerCreateResponse, NetworkConnectRequest, NetworkCreateRequest, VolumeCreateRequest,
+};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
 };
@@ -11,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::DockerProvider;
 use super::create::{Blueprint, Creation};
-use super::engine::{CHANGE, EngineError, READ};
+use super::engine::{CHANGE, EngineError};
 use super::facts::ImageFacts;
 use super::labels::{self, Identity};
 use crate::ids::{RunId, SecretName};
@@ -19,6 +21,9 @@ use crate::live::ReplicaId;
 use crate::live::field::FieldPath;
 use crate::live::value::{PullPolicy, Value, VolumeSource};
 use crate::provider::{Progress, ReplicaSpec, StepError};
+
+/// How many names are tried for a replica.
+const NAMES: u32 = 5;
 
 impl From<EngineError> for StepError {
     fn from(error: EngineError) -> Self {
@@ -71,12 +76,7 @@ impl DockerProvider {
 
     /// Creates, joins the further networks and checks what was made; takes it away again where any of that fails.
     async fn create(&self, name: &str, creation: Creation, image: &ImageFacts) -> Result<ReplicaId, StepError> {
-        let options = CreateContainerOptionsBuilder::default().name(name).build();
-        let body = creation.body;
-        let made = self
-            .engine
-            .call(CHANGE, |docker| async move { docker.create_container(Some(options), body).await })
-            .await?;
+        let made = self.create_under_free_name(name, &creation.body).await?;
         let id = ReplicaId(made.id);
         let finished = async {
             for (network, endpoint) in creation.further_networks {
@@ -107,7 +107,28 @@ impl DockerProvider {
         }
     }
 
-    /// Removes what an earlier call of the same run made for the same replica.
+    /// The name is for people; where it is taken, a number is added.
+    async fn create_under_free_name(
+        &self,
+        name: &str,
+        body: &ContainerCreateBody,
+    ) -> Result<ContainerCreateResponse, EngineError> {
+        let mut taken = None;
+        for number in 1..=NAMES {
+            let tried = if number == 1 { name.to_owned() } else { format!("{name}-{number}") };
+            let options = CreateContainerOptionsBuilder::default().name(&tried).build();
+            let body = body.clone();
+            let made = |docker: bollard::Docker| async move { docker.create_container(Some(options), body).await };
+            match self.engine.call(CHANGE, made).await {
+                Err(EngineError::Refused(why)) if why.contains("is already in use by container") => taken = Some(why),
+                answer => return answer,
+            }
+        }
+        Err(EngineError::Refused(taken.unwrap_or_default()))
+    }
+
+    /// Removes what an earlier call of the same run made for the same replica. Only what never started: run numbers begin
+    /// anew with a new installation, and what runs under an equal number is not a leftover.
     async fn clear_leftovers(
         &self,
         run: RunId,
@@ -118,9 +139,9 @@ impl DockerProvider {
         wanted.push(format!("{}={}", labels::SERVICE, identity.service));
         wanted.push(format!("{}={}", labels::REPLICA, identity.index));
         wanted.push(format!("{}={run}", labels::RELEASE));
-        let filters = HashMap::from([("label".to_owned(), wanted)]);
+        let filters = HashMap::from([("label".to_owned(), wanted), ("status".to_owned(), vec!["created".to_owned()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let left = self.engine.call(READ, |docker| async move { docker.list_containers(Some(options)).await }).await?;
+        let left = self.engine.read(|docker| async move { docker.list_containers(Some(options)).await }).await?;
         for id in left.into_iter().filter_map(|container| container.id) {
             if from.is_none_or(|from| from.0 != id) {
                 self.delete(&id, true).await?;
@@ -147,7 +168,7 @@ impl DockerProvider {
         let name = self.network();
         let inspected = {
             let name = name.clone();
-            self.engine.call(READ, |docker| async move { docker.inspect_network(&name, None).await }).await
+            self.engine.read(|docker| async move { docker.inspect_network(&name, None).await }).await
         };
         match inspected {
             Ok(_) => return Ok(()),
@@ -204,7 +225,7 @@ impl DockerProvider {
     }
 
     async fn volume_exists(&self, name: &str) -> Result<bool, StepError> {
-        match self.engine.call(READ, |docker| async move { docker.inspect_volume(name).await }).await {
+        match self.engine.read(|docker| async move { docker.inspect_volume(name).await }).await {
             Ok(_) => Ok(true),
             Err(EngineError::Missing(_)) => Ok(false),
             Err(error) => Err(error.into()),

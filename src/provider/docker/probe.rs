@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::DockerProvider;
-use super::engine::{EngineError, READ, bounded};
+use super::engine::{EngineError, bounded};
 use super::health;
 use super::settings::Address;
 use crate::live::ReplicaId;
@@ -101,7 +101,7 @@ impl DockerProvider {
             return Ok(false);
         }
         for name in [self.network(), "bridge".to_owned()] {
-            let inspected = self.engine.call(READ, |docker| async move { docker.inspect_network(&name, None).await });
+            let inspected = self.engine.read(|docker| async move { docker.inspect_network(&name, None).await });
             match inspected.await {
                 Ok(network) => return Ok(gateway(network.ipam.as_ref()).is_some_and(is_ours)),
                 Err(EngineError::Missing(_)) => {}

@@ -10,7 +10,7 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 use futures_util::StreamExt;
 
 use super::DockerProvider;
-use super::engine::{CHANGE, EngineError, READ, bounded};
+use super::engine::{CHANGE, EngineError, bounded};
 use super::labels;
 use super::probe::{late, verdict};
 use crate::live::ReplicaId;
@@ -124,7 +124,7 @@ impl DockerProvider {
         wanted.push(format!("{}={replica}", labels::PROBE));
         let filters = HashMap::from([("label".to_owned(), wanted), ("status".to_owned(), vec!["exited".to_owned()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let left = self.engine.call(READ, |docker| async move { docker.list_containers(Some(options)).await }).await?;
+        let left = self.engine.read(|docker| async move { docker.list_containers(Some(options)).await }).await?;
         for id in left.into_iter().filter_map(|container| container.id) {
             self.delete(&id, true).await?;
         }
@@ -156,11 +156,11 @@ impl DockerProvider {
             ..CreateExecOptions::default()
         };
         let id = replica.0.as_str();
-        let exec = self.engine.call(READ, |docker| async move { docker.create_exec(id, options).await }).await?.id;
+        let exec = self.engine.read(|docker| async move { docker.create_exec(id, options).await }).await?.id;
         let options = StartExecOptions { detach: false, ..StartExecOptions::default() };
         let started = {
             let exec = exec.clone();
-            self.engine.call(READ, |docker| async move { docker.start_exec(&exec, Some(options)).await }).await?
+            self.engine.read(|docker| async move { docker.start_exec(&exec, Some(options)).await }).await?
         };
         let mut said: Vec<u8> = Vec::new();
         if let StartExecResults::Attached { mut output, .. } = started {
@@ -170,7 +170,7 @@ impl DockerProvider {
                 said.extend(piece.as_ref().iter().take(room));
             }
         }
-        let ended = self.engine.call(READ, |docker| async move { docker.inspect_exec(&exec).await }).await?;
+        let ended = self.engine.read(|docker| async move { docker.inspect_exec(&exec).await }).await?;
         Ok((ended.exit_code, String::from_utf8_lossy(&said).into_owned()))
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::live::image::{DEFAULT_REGISTRY, ImageRef};
+use crate::live::quantity::Millis;
 use crate::secret::AuthRef;
 
 /// Why the settings of a `docker` environment are refused.
@@ -32,8 +34,9 @@ fn did_you_mean(suggestion: &Option<String>) -> String {
 }
 
 /// Every setting, as documentation and errors name them.
-pub const KEYS: [&str; 10] = [
+pub const KEYS: [&str; 11] = [
     "host",
+    "timeout",
     "tls_ca",
     "tls_cert",
     "tls_key",
@@ -47,6 +50,9 @@ pub const KEYS: [&str; 10] = [
 
 /// The Engine's usual socket.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// How long the Engine may take over a read, unless `timeout` says otherwise.
+pub const DEFAULT_TIMEOUT: Millis = Millis(20_000);
 
 /// Where the Engine listens, and how it is spoken to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +95,8 @@ pub(super) struct RegistryLogin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DockerSettings {
     pub(super) address: Address,
+    /// How long the Engine may take over a read.
+    pub(super) timeout: Duration,
     pub(super) probe_image: Option<ImageRef>,
     pub(super) network: Option<String>,
     pub(super) insecure_registries: BTreeSet<String>,
@@ -114,7 +122,7 @@ impl DockerSettings {
                     _ => {}
                 }
             }
-            if !KEYS[..8].contains(&key.as_str()) {
+            if !KEYS[..9].contains(&key.as_str()) {
                 return Err(unknown(key));
             }
         }
@@ -137,6 +145,7 @@ impl DockerSettings {
         }
         Ok(DockerSettings {
             address: address(settings)?,
+            timeout: timeout(text("timeout"))?,
             probe_image,
             network,
             insecure_registries,
@@ -211,6 +220,17 @@ fn tls_files(settings: &BTreeMap<String, String>) -> Result<Option<TlsFiles>, Do
             Err(invalid(missing, "tls_ca, tls_cert and tls_key go together: give all three or none"))
         }
     }
+}
+
+fn timeout(text: Option<&str>) -> Result<Duration, DockerSettingsError> {
+    let millis = match text {
+        Some(text) => Millis::parse(text).map_err(|e| invalid("timeout", e.to_string()))?,
+        None => DEFAULT_TIMEOUT,
+    };
+    if millis.0 == 0 {
+        return Err(invalid("timeout", "expected more than 0s"));
+    }
+    Ok(millis.duration())
 }
 
 /// The registry as image references name it.
