@@ -35,7 +35,8 @@ async fn a_server_that_misbehaves_costs_an_error_within_the_deadline() {
     };
     let advertisement = b"000eversion 2\n0012fetch=shallow\n0000".to_vec();
     let html = Some("text/html; charset=utf-8");
-    let cases: Vec<(&str, Mode, fn(&GitError) -> bool)> = vec![
+    type Expected = fn(&GitError) -> bool;
+    let cases: Vec<(&str, Mode, Expected)> = vec![
         ("hangs", Mode::Hang, |error| matches!(error, GitError::Timeout { .. })),
         ("hangs amid", Mode::HangAfter(10), |error| matches!(error, GitError::Timeout { .. })),
         ("breaks off", Mode::Truncate(10), |error| {
