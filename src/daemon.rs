@@ -1,1 +1,11 @@
-//! TBD
+//! When to pass: timers, watches, events, backoff, and the daemon as a whole.
+//!
+//! Decides when something is looked at, never what is done about it: nothing here, and nothing that it calls, holds a
+//! permit to change what runs.
+
+mod background;
+mod jobs;
+mod places;
+mod schedule;
+
+pub use crate::daemon::background::{Background, Pace, Tools};

@@ -6,6 +6,7 @@ mod complete;
 mod error;
 mod file;
 mod keep;
+mod polls;
 mod read;
 mod seen;
 mod verify;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 
 pub use crate::pass::error::PassError;
 pub use crate::pass::file::plan_file;
+pub(crate) use crate::pass::read::tracked_ref;
 pub use crate::pass::seen::Looks;
 pub use crate::pass::why::Why;
 

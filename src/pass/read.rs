@@ -20,7 +20,8 @@ use crate::store::records::{Environment, Project, ReadState, ReadStatus};
 /// The ref that is tracked where neither environment nor project names one.
 const REMOTE_HEAD: &str = "HEAD";
 
-fn tracked_ref(project: &Project, environment: &Environment) -> String {
+/// The ref that an environment tracks, by what is registered.
+pub(crate) fn tracked_ref(project: &Project, environment: &Environment) -> String {
     environment.tracked.clone().or_else(|| project.tracked.clone()).unwrap_or_else(|| REMOTE_HEAD.to_owned())
 }
 

@@ -67,6 +67,11 @@ impl Seen {
         true
     }
 
+    /// Notes that the repository was asked and had nothing new.
+    pub(super) fn asked(&self, id: &EnvironmentRef, at: Timestamp) {
+        self.all().entry(id.clone()).or_default().looks.checked_at = Some(at);
+    }
+
     /// Notes a plan of the tracked tip; true where it is another than before, which is worth a write.
     pub(super) fn planned(&self, plan: &Plan) -> bool {
         let mut all = self.all();
