@@ -5,7 +5,10 @@
 
 mod background;
 mod jobs;
+mod keeper;
+mod outcomes;
 mod places;
+mod registrations;
 mod schedule;
 
 pub use crate::daemon::background::{Background, Pace, Tools};

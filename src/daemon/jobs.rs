@@ -34,7 +34,7 @@ pub(crate) enum Done {
     /// How a look went; `read` where it read the repository too.
     Looked { id: EnvironmentRef, read: bool, result: Result<(), Failure> },
     /// When the next probe is due; `None` where nothing is probed.
-    Probed(EnvironmentRef, Option<Duration>),
+    Probed(Option<Duration>),
 }
 
 /// Why a look came to nothing.
@@ -137,10 +137,10 @@ pub(crate) enum Read {
 /// Probes an environment once.
 pub(crate) async fn probe(tools: Arc<Tools>, id: EnvironmentRef) -> Done {
     match tools.monitor.round(&id).await {
-        Ok(next) => Done::Probed(id, next),
+        Ok(next) => Done::Probed(next),
         Err(error) => {
             tracing::debug!(environment = %id, %error, "probing came to nothing");
-            Done::Probed(id, None)
+            Done::Probed(None)
         }
     }
 }
@@ -150,7 +150,8 @@ pub(crate) async fn listen(tools: Arc<Tools>, id: EnvironmentRef, asks: Unbounde
     loop {
         match tools.passes.provider(&id).await {
             Ok(provider) => {
-                let mut changes = provider.changes();
+                // A provider that cannot tell is asked at the interval, and again here once its settings were changed.
+                let Some(mut changes) = provider.changes() else { return };
                 drop(provider);
                 while let Some(change) = changes.next().await {
                     match change {

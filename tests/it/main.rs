@@ -3,6 +3,7 @@
 // Tests may unwrap: a panic is how they fail.
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, dead_code)]
 
+mod daemon;
 mod declared;
 mod docker;
 mod docker_faults;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 
 use crate::live::capability::Capabilities;
 use crate::live::field::FieldPath;
@@ -93,6 +94,10 @@ async fn remove_folder(folder: &Path) -> std::io::Result<()> {
 impl Provider for LocalProvider {
     fn capabilities(&self) -> Capabilities {
         capability::capabilities(self.cpu_limits.load(Ordering::Relaxed))
+    }
+
+    fn changes(&self) -> Option<BoxStream<'static, Result<(), String>>> {
+        Some(LocalProvider::changes(self))
     }
 
     async fn observe(&self) -> Live {
