@@ -9,6 +9,8 @@ mod keeper;
 mod outcomes;
 mod places;
 mod registrations;
+mod run;
 mod schedule;
 
 pub use crate::daemon::background::{Background, Pace, Tools};
+pub use crate::daemon::run::run;

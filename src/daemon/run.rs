@@ -1,0 +1,160 @@
+//! The daemon as a whole: every part opened, the API served, the background started, interrupted runs settled, and all of
+//! it ended in order.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::Audit;
+use crate::daemon::{Background, Pace, Tools};
+use crate::git::{Git, GitSettings};
+use crate::health::Monitor;
+use crate::http::{ApiState, Listeners, Nudge, listen};
+use crate::ids::EnvironmentRef;
+use crate::pass::{Parts, Passes};
+use crate::provider::Connect;
+use crate::provider::registry::Registry;
+use crate::secret::Secrets;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::sync::Syncs;
+
+/// How long a run may go on once the daemon was asked to end; after that it is parked and the next start settles it.
+/// Below systemd's own patience (`TimeoutStopSec=` in the unit).
+const DRAIN: Duration = Duration::from_secs(60);
+/// How often an interrupted run that could not be settled is tried again.
+const SETTLE_AGAIN: Duration = Duration::from_secs(10);
+/// How often what is kept no longer is swept.
+const SWEEP: Duration = Duration::from_secs(6 * 3600);
+
+/// Runs the daemon until `asked_to_end` resolves.
+///
+/// # Errors
+/// A part that cannot be opened; nothing was begun then.
+pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> anyhow::Result<()> {
+    open_state(&settings.state_dir)?;
+    let store = Store::open(&settings.state_dir).context("the store cannot be opened")?;
+    let audit = Audit::new(store.clone());
+    let secrets = Secrets::new(Arc::new(audit.clone()), &settings.state_dir)?;
+    let git = Git::new(git_settings(&settings));
+    let providers: Arc<dyn Connect> =
+        Arc::new(Registry::new(git.clone(), secrets.clone(), settings.supervisor_socket()));
+    let parts = Parts { store: store.clone(), git: git.clone(), secrets, providers: Arc::clone(&providers) };
+    let passes = Passes::new(parts);
+    let syncs = Syncs::new(store.clone(), passes.clone());
+    let listeners = open_listeners(&settings).await?;
+
+    let stop = CancellationToken::new();
+    let pace = Pace { poll: settings.poll_interval, observe: settings.observe_interval, offline: settings.offline };
+    let monitor = Monitor::new(store.clone(), passes.clone());
+    let tools = Tools { store: store.clone(), git, passes: passes.clone(), monitor, pace };
+    let (background, background_ended) = Background::start(tools, stop.clone());
+    let settling = tokio::spawn(settle(syncs.clone(), stop.clone()));
+    let sweeping = tokio::spawn(sweep(store.clone(), stop.clone()));
+    let state = ApiState {
+        store,
+        passes,
+        syncs: syncs.clone(),
+        audit,
+        providers,
+        nudge: Arc::new(background),
+        operators: settings.socket_group.as_str().into(),
+        shutdown: stop.clone(),
+    };
+    let server = tokio::spawn(crate::http::serve(listeners, state));
+    notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!(socket = %settings.socket().display(), "ready");
+
+    asked_to_end.await;
+    notify(&[sd_notify::NotifyState::Stopping]);
+    tracing::info!("ending: no new work is taken");
+    stop.cancel();
+    syncs.drain(DRAIN).await;
+    for (what, ended) in [("the background", background_ended), ("settling", settling), ("sweeping", sweeping)] {
+        ended.await.with_context(|| format!("{what} broke off"))?;
+    }
+    server.await.context("the API broke off")?;
+    tracing::info!("ended");
+    Ok(())
+}
+
+impl Nudge for Background {
+    fn nudge(&self, environment: &EnvironmentRef) {
+        Background::nudge(self, environment);
+    }
+}
+
+/// Makes the state directory, which nobody else may read: mirrors and logs are private.
+fn open_state(directory: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let context = || format!("the state directory {} cannot be made", directory.display());
+    if !directory.exists() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(context)?;
+    }
+    let mode = std::fs::metadata(directory).with_context(context)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        tracing::warn!(directory = %directory.display(), "everyone on this machine may look into the state directory; chmod o-rwx it");
+    }
+    Ok(())
+}
+
+fn git_settings(settings: &Settings) -> GitSettings {
+    let limits = &settings.git;
+    GitSettings {
+        allowed_hosts: limits.allowed_hosts.clone(),
+        max_blob: limits.max_file_bytes,
+        max_mirror_bytes: limits.max_mirror_bytes,
+        timeout: limits.timeout,
+        fetch_timeout: limits.fetch_timeout,
+        known_hosts: limits.known_hosts.clone(),
+        accept_new_hosts: limits.accept_new_hosts,
+        ..GitSettings::new(settings.state_dir.join("mirrors"))
+    }
+}
+
+async fn open_listeners(settings: &Settings) -> anyhow::Result<Listeners> {
+    let unix = listen::unix(&settings.socket(), &settings.socket_group).await?;
+    let tcp = match settings.listen {
+        Some(address) => Some(listen::tcp(address).await?),
+        None => None,
+    };
+    Ok(Listeners { unix, tcp })
+}
+
+/// Settles what a crash or an unreachable engine interrupted: at once, and again while anything is left.
+async fn settle(syncs: Syncs, stop: CancellationToken) {
+    loop {
+        if let Err(error) = syncs.settle().await {
+            tracing::error!(%error, "interrupted runs could not be looked up");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SETTLE_AGAIN) => {}
+        }
+    }
+}
+
+/// Sweeps what is kept no longer (see docs/operations.md).
+async fn sweep(store: Store, stop: CancellationToken) {
+    loop {
+        match store.sweep(jiff::Timestamp::now()).await {
+            Ok(swept) => tracing::debug!(?swept, "swept"),
+            Err(error) => tracing::error!(%error, "sweeping failed"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+    }
+}
+
+/// Tells systemd, where it asked to be told.
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}
