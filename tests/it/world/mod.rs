@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod docker;
+pub mod door;
 pub mod engine;
 pub mod git_server;
 pub mod house;
