@@ -11,11 +11,11 @@ keys! {
     /// registered, one `deploy` block.
     Document is "the file" {
         /// The format of this file: 1.
-        version: Leaf<FileVersion>,
+        version: Leaf<FileVersion> = 1,
         /// The environments. Each must exist in the daemon: the file can neither create one nor point it elsewhere.
-        environments: Named<EnvironmentName, Environment>,
+        environments: Named<EnvironmentName, Environment> = { "production": { "services": { "web": { "image": "nginx:1.27" } } } },
         /// The short form: laid over the one service that the operator registered with `trueup service set`.
-        deploy: ShortForm,
+        deploy: ShortForm = { "port": 8080, "healthcheck": "/healthz" },
     }
     required ["version"]
     later ["pipelines"]
@@ -32,7 +32,7 @@ keys! {
     Environment is "an environment" {
         /// The services. Without this key nothing is declared, and nothing that runs is called an orphan; `services: {}`
         /// declares that none should run.
-        services: Named<ServiceName, Service>,
+        services: Named<ServiceName, Service> = { "web": { "image": "nginx:1.27" } },
     }
     required []
     later []
@@ -46,16 +46,16 @@ keys! {
     /// The short form: one service, whose image the operator registered.
     ShortForm is "the `deploy` block" {
         /// Where the process listens; what health checks dial.
-        port: Leaf<PortNumber>,
+        port: Leaf<PortNumber> = 8080,
         /// How to tell whether a replica is healthy: a path such as `/healthz`, or a map. Takes the place of the
         /// registered probe; registered timings that are not written here stay.
-        healthcheck: Health,
+        healthcheck: Health = "/healthz",
         /// How a new release takes the place of the old one: `recreate`, which `""` means too.
-        deploy_strategy: Leaf<ShortStrategy>,
+        deploy_strategy: Leaf<ShortStrategy> = "recreate",
         /// Limits of each replica.
-        resources: Resources,
+        resources: Resources = { "cpu_limit": 0.5, "memory_limit": 256 },
         /// How many replicas run, 1 to 1000.
-        max_instances: Leaf<ReplicaCount>,
+        max_instances: Leaf<ReplicaCount> = 3,
     }
     required []
     later ["rolling", "canary", "blue_green"]

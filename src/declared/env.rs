@@ -26,11 +26,11 @@ keys! {
     /// A variable whose value needs a word more than text: either `value` (with `plain: true`), or `secret`.
     EnvEntry is "a variable" {
         /// The value as plain text.
-        value: Leaf<FreeText>,
+        value: Leaf<FreeText> = "8",
         /// `true` says that the value is no secret, though its name or looks suggest one. Default: false.
-        plain: Leaf<Literally>,
+        plain: Leaf<Literally> = true,
         /// The name of a secret that the environment holds. The value is never written in the repository.
-        secret: Leaf<SecretName>,
+        secret: Leaf<SecretName> = "database-url",
     }
     required []
     later []

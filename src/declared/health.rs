@@ -17,21 +17,21 @@ keys! {
     /// How to tell whether a replica is healthy: by `path`, by `port` alone or by `command`. A deploy waits until it is.
     Healthcheck is "a health check" {
         /// The path of an HTTP GET that must answer 200 to 399. It dials `port`, or else the service's `port`.
-        path: Leaf<HealthPath>,
+        path: Leaf<HealthPath> = "/healthz",
         /// The port to dial, where it is not the service's `port`. Without `path`, a TCP connection must be accepted.
-        port: Leaf<PortNumber>,
+        port: Leaf<PortNumber> = 8081,
         /// A command that runs in the replica and must exit 0: a list of words, or one text that is split at its spaces.
-        command: Words,
+        command: Words = ["pg_isready", "-U", "postgres"],
         /// Time between probes. Default: 10s.
-        interval: Leaf<Positive>,
+        interval: Leaf<Positive> = "10s",
         /// Time that one probe may take. Default: 5s.
-        timeout: Leaf<Positive>,
+        timeout: Leaf<Positive> = "5s",
         /// Time after a start in which failures do not count. Default: 0s.
-        start_period: Leaf<Millis>,
+        start_period: Leaf<Millis> = "1m",
         /// Successes in a row that make a replica healthy. Default: 1.
-        healthy_threshold: Leaf<Threshold>,
+        healthy_threshold: Leaf<Threshold> = 3,
         /// Failures in a row that make a replica unhealthy. Default: 3.
-        unhealthy_threshold: Leaf<Threshold>,
+        unhealthy_threshold: Leaf<Threshold> = 5,
     }
     required []
     later []

@@ -19,53 +19,53 @@ keys! {
     Service is "a service" {
         /// The container image, `[registry/]repository[:tag][@digest]`. Docker Hub and `latest` where nothing else is
         /// written.
-        image: Leaf<ImageValue>,
+        image: Leaf<ImageValue> = "registry.acme.dev/shop/web:1.2",
         /// Globs over the repository's files: the service's code. `{{ .Source }}` is the hash of what they match; with a
         /// provider that runs the code itself, a changed hash is drift. A directory means all beneath it; a pattern that
         /// begins with `!` takes out what it matches; the last one that matches decides. Default: everything beneath
         /// `working_dir` where that is relative, else the whole repository, this file left out.
-        source: List<Leaf<GlobText>>,
+        source: List<Leaf<GlobText>> = ["src/**", "Dockerfile", "!**/*.md"],
         /// What runs before `command`'s words, in place of the image's entry point: a list of words, or one text that is
         /// split at its spaces as a shell does it. No shell runs it.
-        entrypoint: Words,
+        entrypoint: Words = ["/usr/bin/tini", "--"],
         /// The words after the entry point, in place of the image's: a list of words, or one text that is split at its
         /// spaces as a shell does it. No shell runs it.
-        command: Words,
+        command: Words = ["serve", "--port", "8080"],
         /// The user that the process runs as, `user[:group]` by name or number, in place of the image's.
-        user: Leaf<UserName>,
+        user: Leaf<UserName> = "1000:1000",
         /// The process's directory: absolute in a container; relative to the repository where the provider runs its code
         /// itself.
-        working_dir: Leaf<WorkingDir>,
+        working_dir: Leaf<WorkingDir> = "/app",
         /// How long a stop may take before it becomes a kill. Default: 10s.
-        stop_grace_period: Leaf<Millis>,
+        stop_grace_period: Leaf<Millis> = "30s",
         /// Services of this environment that must be healthy before this one starts.
-        depends_on: List<Leaf<ServiceName>>,
+        depends_on: List<Leaf<ServiceName>> = ["database"],
         /// When the image's tag is resolved and pulled: `always` asks its registry for every plan, `if-not-present` takes
         /// what the engine has, `never` never pulls. Default: `always`, but for an image that was made on the engine itself.
-        pull: Leaf<PullPolicy>,
+        pull: Leaf<PullPolicy> = "always",
         /// Where the process listens; what health checks dial. Never published by itself: that is `ports`.
-        port: Leaf<PortNumber>,
+        port: Leaf<PortNumber> = 8080,
         /// Ports published on the host, each `[ip:][host:]container[/protocol]`. Without a host port, a free one is taken.
         /// With a fixed one, the service has one replica.
-        ports: List<Leaf<PublishedPort>>,
+        ports: List<Leaf<PublishedPort>> = ["127.0.0.1:8080:80/tcp"],
         /// Environment variables: text, `{ secret: name }`, or `{ value: text, plain: true }` for what looks like a secret
         /// and is none.
-        env: Named<EnvKey, EnvValue>,
+        env: Named<EnvKey, EnvValue> = { "LOG_LEVEL": "info", "DATABASE_URL": { "secret": "database-url" } },
         /// How to tell whether a replica is healthy: a path such as `/healthz`, or a map.
-        healthcheck: Health,
+        healthcheck: Health = "/healthz",
         /// Limits of each replica.
-        resources: Resources,
+        resources: Resources = { "cpu_limit": 0.5, "memory_limit": "256Mi" },
         /// How many replicas run, 1 to 1000. Default: 1.
-        replicas: Leaf<ReplicaCount>,
+        replicas: Leaf<ReplicaCount> = 3,
         /// Mounts, each `name:/path`, `name:/path:ro`, `/host/path:/path`, or a map.
-        volumes: List<Volume>,
+        volumes: List<Volume> = ["data:/var/lib/shop"],
         /// Labels. Those that begin with `dev.trueup` are Trueup's own.
-        labels: Named<LabelKey, Leaf<FreeText>>,
+        labels: Named<LabelKey, Leaf<FreeText>> = { "team": "shop" },
         /// What happens when the process ends by itself: `always`, `unless-stopped`, `on-failure`, `on-failure:5` or
         /// `"no"` (in quotes: without them it is a boolean to YAML). Default when it is created: `unless-stopped`.
-        restart: Leaf<RestartPolicy>,
+        restart: Leaf<RestartPolicy> = "unless-stopped",
         /// How a new release takes the place of the old one.
-        deploy: Deploy,
+        deploy: Deploy = { "strategy": "recreate" },
     }
     required []
     later ["build"]
@@ -105,9 +105,9 @@ keys! {
     /// Limits of each replica.
     Resources is "resources" {
         /// CPUs, as `0.5`, `2` or `500m`. Without it there is no limit.
-        cpu_limit: Leaf<NanoCpus>,
+        cpu_limit: Leaf<NanoCpus> = 0.5,
         /// Memory, as `256Mi`, `1.5Gi` or `512M`; a bare number is MiB. Without it there is no limit.
-        memory_limit: Leaf<Bytes>,
+        memory_limit: Leaf<Bytes> = "256Mi",
     }
     required []
     later []
@@ -125,9 +125,9 @@ keys! {
     Deploy is "a deploy policy" {
         /// `recreate`: the new replica is prepared, the old one stopped, the new one started and checked; where that
         /// fails, the old one runs again. Default: `recreate`.
-        strategy: Leaf<Strategy>,
+        strategy: Leaf<Strategy> = "recreate",
         /// Whether a failed deploy brings the old release back. Default: true.
-        rollback_on_failure: Leaf<bool>,
+        rollback_on_failure: Leaf<bool> = true,
     }
     required []
     later ["rolling", "canary", "blue_green"]

@@ -187,12 +187,21 @@ impl<K: Key, V: Shape> JsonSchema for Named<K, V> {
     }
 }
 
+/// One key as the schema shows it.
+pub(crate) struct Described {
+    pub(crate) key: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) example: serde_json::Value,
+    pub(crate) schema: Schema,
+}
+
 /// The schema of a map written with [`keys!`].
-pub(crate) fn object(about: &str, keys: Vec<(&'static str, &'static str, Schema)>, required: &[&str]) -> Schema {
+pub(crate) fn object(about: &str, keys: Vec<Described>, required: &[&str]) -> Schema {
     let mut properties = serde_json::Map::new();
-    for (name, description, mut schema) in keys {
-        schema.insert("description".to_owned(), unwrapped(description).into());
-        properties.insert(name.to_owned(), schema.into());
+    for Described { key, about, example, mut schema } in keys {
+        schema.insert("description".to_owned(), unwrapped(about).into());
+        schema.insert("examples".to_owned(), vec![example].into());
+        properties.insert(key.to_owned(), schema.into());
     }
     let mut schema = json_schema!({
         "type": "object",
@@ -211,12 +220,12 @@ fn unwrapped(doc: &str) -> String {
     doc.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Writes a map of the file: its keys, their types and what they mean.
+/// Writes a map of the file: its keys, what they mean, their types and an example of each.
 macro_rules! keys {
     (
         $(#[doc = $about:literal])+
         $name:ident is $what:literal {
-            $( $(#[doc = $doc:literal])+ $field:ident: $type:ty, )+
+            $( $(#[doc = $doc:literal])+ $field:ident: $type:ty = $example:tt, )+
         }
         required [$($required:literal),*]
         later [$($later:literal),*]
@@ -264,9 +273,12 @@ macro_rules! keys {
                 stringify!($name).into()
             }
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                let keys = vec![$(
-                    (stringify!($field), concat!($($doc, "\n"),+), generator.subschema_for::<$type>()),
-                )+];
+                let keys = vec![$($crate::declared::shape::Described {
+                    key: stringify!($field),
+                    about: concat!($($doc, "\n"),+),
+                    example: serde_json::json!($example),
+                    schema: generator.subschema_for::<$type>(),
+                },)+];
                 $crate::declared::shape::object(concat!($($about, "\n"),+), keys, Self::WORDS.required)
             }
         }

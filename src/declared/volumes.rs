@@ -34,14 +34,14 @@ keys! {
     VolumeMap is "a volume" {
         /// A volume's name (it becomes `PROJECT-ENVIRONMENT-NAME` and is made where it is missing), or an absolute path of
         /// the host, which the operator must have allowed.
-        source: Leaf<VolumeSource>,
+        source: Leaf<VolumeSource> = "data",
         /// The absolute path in the container.
-        target: Leaf<Target>,
+        target: Leaf<Target> = "/var/lib/shop",
         /// Whether the service may only read it. Default: false.
-        read_only: Leaf<bool>,
+        read_only: Leaf<bool> = true,
         /// Whether the volume exists already, under exactly this name: Trueup then neither makes nor renames it.
         /// Default: false.
-        external: Leaf<bool>,
+        external: Leaf<bool> = true,
     }
     required ["source", "target"]
     later []

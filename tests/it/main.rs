@@ -5,6 +5,8 @@
 
 mod daemon;
 mod declared;
+mod declared_hostile;
+mod declared_schema;
 mod docker;
 mod docker_faults;
 mod docker_image;

@@ -1,6 +1,7 @@
 //! The world around Trueup: stateful fakes, and the real backends where this machine has them.
 
 pub mod backend;
+pub mod cases;
 pub mod docker;
 pub mod door;
 pub mod engine;
