@@ -9,7 +9,7 @@ use trueup::provider::{Check, Probe, ProbeOutcome, Provider};
 
 use crate::world::docker::{World, available, docker, eventually, words};
 
-fn check(probe: Probe) -> Check {
+pub fn check(probe: Probe) -> Check {
     Check {
         probe,
         interval: Millis(1_000),

@@ -8,6 +8,7 @@ mod declared;
 mod declared_hostile;
 mod declared_schema;
 mod docker;
+mod docker_carry;
 mod docker_faults;
 mod docker_image;
 mod docker_matrix;

@@ -37,15 +37,16 @@ pub(super) fn replica(
     volume_prefix: &str,
     now: Timestamp,
 ) -> LiveReplica {
-    let config = inspect.config.clone().unwrap_or_default();
-    let host = inspect.host_config.clone().unwrap_or_default();
+    let nothing = (ContainerConfig::default(), HostConfig::default());
+    let config = inspect.config.as_ref().unwrap_or(&nothing.0);
+    let host = inspect.host_config.as_ref().unwrap_or(&nothing.1);
     let mut leaves = Leaves::new();
-    leaves.insert(FieldPath::Image, Observed::Known(LiveLeaf::set(Value::Image(image_value(inspect, &config, image)))));
+    leaves.insert(FieldPath::Image, Observed::Known(LiveLeaf::set(Value::Image(image_value(inspect, config, image)))));
     match image {
-        Some(image) => supplied_leaves(&config, image, &mut leaves),
-        None => unknown_leaves(&config, &mut leaves),
+        Some(image) => supplied_leaves(config, image, &mut leaves),
+        None => unknown_leaves(config, &mut leaves),
     }
-    let restart = restart_policy(&host);
+    let restart = restart_policy(host);
     let restart_leaf = LiveLeaf { value: Value::Restart(restart), supplied: restart == DEFAULT_RESTART };
     leaves.insert(FieldPath::Restart, Observed::Known(restart_leaf));
     let stopped = health::stopped(inspect.state.as_ref(), restart);
@@ -53,7 +54,7 @@ pub(super) fn replica(
     let grace = config.stop_timeout.map_or(DEFAULT_GRACE, |seconds| Millis(seconds.max(0).unsigned_abs() * 1_000));
     let grace_leaf = LiveLeaf { value: Value::Duration(grace), supplied: grace == DEFAULT_GRACE };
     leaves.insert(FieldPath::StopGracePeriod, Observed::Known(grace_leaf));
-    if let Some(cpu) = cpu_limit(&host) {
+    if let Some(cpu) = cpu_limit(host) {
         leaves.insert(FieldPath::CpuLimit, Observed::Known(LiveLeaf::set(Value::Cpu(cpu))));
     }
     if let Some(memory) = host.memory.filter(|bytes| *bytes > 0) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
-use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use tokio::sync::{Mutex as AsyncMutex, OnceCell, Semaphore};
 
 use super::events::EventHub;
 use super::image::ImageCache;
@@ -19,6 +19,9 @@ use super::transport;
 
 /// How long the Engine may take over a change, a stop's grace period aside.
 pub(super) const CHANGE: Duration = Duration::from_secs(120);
+
+/// How many reads one Engine is asked at once, by however many environments.
+const READS_AT_ONCE: usize = 16;
 
 /// Why the Engine did not do what it was asked. Messages hold no secret that Trueup sent.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -63,6 +66,7 @@ pub(super) struct Engine {
     /// How long it may take over a read.
     pub(super) read_limit: Duration,
     negotiated: AsyncMutex<Option<Docker>>,
+    turns: Semaphore,
     host_name: OnceCell<String>,
     pub(super) images: ImageCache,
     pub(super) events: EventHub,
@@ -74,6 +78,7 @@ impl Engine {
             address,
             read_limit,
             negotiated: AsyncMutex::new(None),
+            turns: Semaphore::new(READS_AT_ONCE),
             host_name: OnceCell::new(),
             images: ImageCache::default(),
             events: EventHub::default(),
@@ -101,6 +106,10 @@ impl Engine {
         F: FnOnce(Docker) -> Fut,
         Fut: Future<Output = Result<T, Error>>,
     {
+        // Waiting for a turn is not waiting for the Engine: the limit counts from here on.
+        let Ok(_turn) = self.turns.acquire().await else {
+            return Err(EngineError::Unreachable("Trueup is shutting down".to_owned()));
+        };
         self.call(self.read_limit, ask).await
     }
 
