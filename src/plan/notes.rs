@@ -47,7 +47,8 @@ fn returns_to(field: &FieldPath, can: &Capabilities) -> String {
         FieldPath::Env(_) | FieldPath::Labels(_) => "removed",
         FieldPath::Ports(_) => "no longer published",
         FieldPath::Volumes(_) => "unmounted; what it holds stays",
-        FieldPath::Image | FieldPath::Source => "nothing says what is to run",
+        FieldPath::Image => "nothing says what is to run",
+        FieldPath::Source => "no longer compared",
         FieldPath::Entrypoint | FieldPath::Command | FieldPath::User | FieldPath::WorkingDir if from_image => {
             "returns to what the image has"
         }

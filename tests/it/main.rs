@@ -14,6 +14,7 @@ mod docker_image;
 mod docker_matrix;
 mod docker_probe;
 mod docker_property;
+mod drift_properties;
 mod git;
 mod git_mirror;
 mod git_remote;

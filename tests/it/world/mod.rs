@@ -8,6 +8,8 @@ pub mod engine;
 pub mod git_server;
 pub mod house;
 pub mod local;
+pub mod leaves;
 pub mod permit;
 pub mod repo;
 pub mod runtime;
+pub mod sides;
