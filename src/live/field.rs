@@ -159,8 +159,25 @@ impl fmt::Display for FieldPath {
         match self.key() {
             None => f.write_str(self.name()),
             Some(key) if plain(key) => write!(f, "{}.{key}", self.name()),
-            Some(key) => write!(f, "{}[{key:?}]", self.name()),
+            Some(key) => {
+                write!(f, "{}[\"", self.name())?;
+                for c in key.chars() {
+                    write_escaped(f, c)?;
+                }
+                f.write_str("\"]")
+            }
         }
+    }
+}
+
+/// One character of a quoted key as JSON writes it, so that it reads back; what cannot be printed is escaped.
+fn write_escaped(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+    match c {
+        '"' => f.write_str("\\\""),
+        '\\' => f.write_str("\\\\"),
+        '\'' => f.write_str("'"),
+        c if c.escape_debug().count() == 1 => write!(f, "{c}"),
+        c => c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(f, "\\u{unit:04x}")),
     }
 }
 
@@ -225,16 +242,29 @@ mod tests {
 
     #[test]
     fn every_path_round_trips_through_its_text() {
-        let keyed = ["LOG_LEVEL", "com.acme.team", "8080/tcp", "/var/lib/a b", "quote\"d", "tab\t"]
-            .into_iter()
-            .flat_map(|key| {
-                [
-                    FieldPath::Env(key.into()),
-                    FieldPath::Ports(key.into()),
-                    FieldPath::Volumes(key.into()),
-                    FieldPath::Labels(key.into()),
-                ]
-            });
+        let keyed = [
+            "LOG_LEVEL",
+            "com.acme.team",
+            "8080/tcp",
+            "/var/lib/a b",
+            "quote\"d",
+            "it's",
+            "back\\slash",
+            "tab\t",
+            "\0\u{1b}[2J\u{202e}",
+            "e\u{301}",
+            "日本",
+            "\u{e0001}🫑",
+        ]
+        .into_iter()
+        .flat_map(|key| {
+            [
+                FieldPath::Env(key.into()),
+                FieldPath::Ports(key.into()),
+                FieldPath::Volumes(key.into()),
+                FieldPath::Labels(key.into()),
+            ]
+        });
         for field in FieldPath::SINGLE.into_iter().chain(keyed) {
             assert_eq!(field.to_string().parse::<FieldPath>(), Ok(field));
         }

@@ -13,7 +13,11 @@ use crate::plan::{ActionKind, Change};
 /// A word on one leaf.
 pub(super) fn on_leaf(leaf: &LeafDrift, presence: Presence, can: &Capabilities) -> Option<String> {
     match leaf.kind {
-        ChangeKind::Withdraw => Some(returns_to(&leaf.field, can)),
+        ChangeKind::Withdraw => {
+            let (to, from) = (returns_to(&leaf.field, can), leaf.base.as_ref().map(Value::to_string));
+            let stays = from.is_some_and(|from| to == format!("returns to {from}"));
+            Some(if stays { "as it is by default".to_owned() } else { to })
+        }
         ChangeKind::Set if presence == Presence::Absent => None,
         ChangeKind::Set => match (&leaf.field, &leaf.declared, leaf.live.known()) {
             (FieldPath::Stopped, _, _) => Some("it is started again".to_owned()),
@@ -105,8 +109,8 @@ fn gap_in_service(drift: &ServiceDrift, changes: &[Change]) -> String {
     some.dedup();
     let everywhere = replacing().any(|change| change.replicas.is_empty());
     if everywhere || some.len() >= drift.replicas {
-        return "the service is away for a moment: its new replicas are prepared first, then the old ones stop, then the new ones start".to_owned();
+        return "short outage: the new is prepared first, then the old stops, then the new starts".to_owned();
     }
     let verb = if some.len() == 1 { "is" } else { "are" };
-    format!("only {} {verb} replaced; the other replicas go on running", some.join(", "))
+    format!("only {} {verb} replaced; the other replicas go on running", some.join(" and "))
 }

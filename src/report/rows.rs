@@ -1,5 +1,6 @@
 //! One line for each leaf of an action, in columns: symbol, field, value, cause, consequence.
 
+use crate::drift::{Cause, ReplicaLive};
 use crate::live::Observed;
 use crate::live::capability::{ChangeKind, Effect};
 use crate::live::field::FieldPath;
@@ -12,7 +13,7 @@ use crate::report::words;
 const FIELD_MAX: usize = 40;
 
 /// The widest that the column of values becomes, in characters.
-const VALUES_MAX: usize = 60;
+const VALUES_MAX: usize = 72;
 
 /// The longest `old → new` that stands on one line, in characters; longer ones take two lines of their own.
 const ONE_LINE: usize = 84;
@@ -70,12 +71,14 @@ fn row(change: &Change, kind: ActionKind) -> Row {
         ActionKind::Create => (change.declared.as_ref().map(words::value).unwrap_or_default(), Vec::new()),
         ActionKind::InPlace | ActionKind::Replace | ActionKind::Delete | ActionKind::Record => values(change),
     };
-    let note = change.note.as_deref().map(|note| format!(" ({})", words::printable(note))).unwrap_or_default();
+    let remarks: Vec<String> =
+        last_applied(change).into_iter().chain(change.note.as_deref().map(words::printable)).collect();
+    let remarks = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join("; ")) };
     Row {
         symbol,
         paint,
         field: change.field.to_string(),
-        value: format!("{value}{}{note}", last_applied(change)).trim_start().to_owned(),
+        value: format!("{value}{remarks}").trim_start().to_owned(),
         cause: words::cause(change),
         replaces: change.effect == Effect::Replace,
         beneath,
@@ -83,10 +86,10 @@ fn row(change: &Change, kind: ActionKind) -> Row {
 }
 
 /// Where both sides moved, what they moved away from.
-fn last_applied(change: &Change) -> String {
+fn last_applied(change: &Change) -> Option<String> {
     match (change.cause, &change.base) {
-        (crate::drift::Cause::Both, Some(base)) => format!(" (last applied: {})", words::value(base)),
-        _ => String::new(),
+        (Cause::Both, Some(base)) => Some(format!("last applied: {}", words::value(base))),
+        (Cause::Both | Cause::New | Cause::Repo | Cause::Live | Cause::Input, _) => None,
     }
 }
 
@@ -101,7 +104,7 @@ fn values(change: &Change) -> (String, Vec<String>) {
         several => {
             let to = change.declared.as_ref().map(|value| format!("→ {}", words::value(value))).unwrap_or_default();
             let name = several.iter().map(|replica| width(&replica.name)).max().unwrap_or(0);
-            let line = |replica: &crate::drift::ReplicaLive| {
+            let line = |replica: &ReplicaLive| {
                 let live = Seen::of(replica.live.as_ref()).words();
                 format!("{:name$}  {live}", words::printable(&replica.name))
             };

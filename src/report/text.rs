@@ -24,20 +24,25 @@ pub fn plan(plan: &Plan, style: Style) -> String {
 pub fn next_step(plan: &Plan) -> Option<String> {
     let environment = &plan.environment;
     plan.commit.as_ref()?;
-    let mut lines = Vec::new();
-    if plan.feasible().next().is_some() {
-        lines.push(match plan.options.rollback_to {
-            Some(run) => format!("To go back:       trueup rollback {environment} --to {run}"),
-            None => format!("To carry it out:  trueup sync {environment} --plan {}", plan.digest.short()),
-        });
-    } else if !plan.actions.is_empty() {
-        lines.push("Nothing of it can be carried out until what blocks it is put right.".to_owned());
+    let go = match plan.options.rollback_to {
+        Some(run) => ("To go back:", format!("trueup rollback {environment} --to {run}")),
+        None => ("To carry it out:", format!("trueup sync {environment} --plan {}", plan.digest.short())),
+    };
+    let prune = !plan.options.prune && !plan.orphans.is_empty() && plan.options.rollback_to.is_none();
+    let orphans = if plan.orphans.len() == 1 { "To delete the orphan:" } else { "To delete the orphans:" };
+    let steps: Vec<(&str, String)> = plan
+        .feasible()
+        .next()
+        .map(|_| go)
+        .into_iter()
+        .chain(prune.then(|| (orphans, format!("trueup sync {environment} --prune"))))
+        .collect();
+    if steps.is_empty() {
+        let stuck = "Nothing of it can be carried out until what blocks it is put right.";
+        return (!plan.actions.is_empty()).then(|| stuck.to_owned());
     }
-    if !plan.options.prune && !plan.orphans.is_empty() && plan.options.rollback_to.is_none() {
-        let what = if plan.orphans.len() == 1 { "the orphan" } else { "the orphans" };
-        lines.push(format!("To delete {what} too: trueup sync {environment} --prune"));
-    }
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    let width = steps.iter().map(|(what, _)| what.len()).max().unwrap_or(0);
+    Some(steps.iter().map(|(what, how)| format!("{what:width$}  {how}")).collect::<Vec<_>>().join("\n"))
 }
 
 /// Everything between the heading and the closing line: what two plans are told apart by.
@@ -81,7 +86,7 @@ fn of_action(action: &Action, style: Style) -> Vec<String> {
             ("  -", Paint::Red, "will be deleted (orphan: it runs and is not declared)", "would be deleted")
         }
         ActionKind::Record => {
-            ("  ~", Paint::Yellow, "changes its policy only; nothing that runs is touched", "would change its policy")
+            ("  ~", Paint::Yellow, "gets a new policy; nothing that runs is touched", "would get a new policy")
         }
     };
     let words = if action.blocked.is_empty() { will.to_owned() } else { format!("{would}, but is blocked") };

@@ -1,6 +1,7 @@
 //! The words of a report: values cut to what a line holds, causes, reasons; safe to print on any terminal.
 
 use crate::drift::Cause;
+use crate::live::Observed;
 use crate::live::capability::ChangeKind;
 use crate::live::field::FieldPath;
 use crate::live::value::Value;
@@ -48,9 +49,10 @@ fn cut(text: &str, from: usize) -> String {
 /// Why a leaf differs: the cause's word, and where or what.
 pub(super) fn cause(change: &Change) -> String {
     let word = change.cause.word();
-    let outside = match change.field {
-        FieldPath::Stopped => "stopped outside Trueup",
-        _ => "changed outside Trueup",
+    let outside = match (&change.field, &change.live) {
+        (FieldPath::Stopped, _) => "stopped outside Trueup",
+        (_, Observed::Known(None)) => "removed outside Trueup",
+        (_, Observed::Known(Some(_)) | Observed::Unknown(_)) => "changed outside Trueup",
     };
     match change.cause {
         Cause::New | Cause::Repo => format!("{word}: {}", place(change)),
