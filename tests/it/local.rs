@@ -45,6 +45,7 @@ async fn a_replica_lives_as_declared_and_leaves_nothing_behind() {
     let permit = gate.permit().await;
     let wanted = Wanted::server(&code)
         .env("GREETING", "welcome")
+        .leaf(FieldPath::MemoryLimit, Value::Memory(trueup::live::quantity::Bytes(256 << 20)))
         .leaf(FieldPath::Labels("team".into()), Value::Text("shop".into()))
         .leaf(FieldPath::StopGracePeriod, Value::Duration(Millis(3_000)))
         .restart("on-failure:5");

@@ -60,3 +60,59 @@ async fn a_user_that_is_not_there_is_refused_before_anything_is_changed() {
     assert!(matches!(&refused, StepError::Refused(why) if why.contains("trueup-no-such-user")), "{refused}");
     assert_eq!(machine.processes(), [0; 0]);
 }
+
+/// The socket that [`ask_as_another_user`] is to ask, and whether as the daemon's own user.
+const SOCKET: &str = "TRUEUP_TEST_ASK_SOCKET";
+const OWN_USER: &str = "TRUEUP_TEST_ASK_OWN_USER";
+
+/// Nothing by itself: what [`only_named_users_are_heard`] runs as another user.
+#[tokio::test(flavor = "multi_thread")]
+async fn ask_as_another_user() {
+    let Some(socket) = std::env::var_os(SOCKET) else { return };
+    let own = std::env::var_os(OWN_USER).is_some();
+    let settings = BTreeMap::from([("allow_own_user".to_owned(), own.to_string())]);
+    let run_as = (!own).then_some("daemon");
+    let code = std::sync::Arc::new(Code::default());
+    let provider =
+        trueup::provider::local::LocalProvider::connect(shop(), &settings, run_as, socket.as_ref(), code).unwrap();
+    let report = provider.test_connection().await;
+    println!("ok={} {:?}", report.ok, report.findings);
+}
+
+/// What `nobody` is told by a connection test; `None` where this test program cannot be run by others.
+async fn told_to_nobody(machine: &Machine, own: bool) -> Option<String> {
+    use std::os::unix::process::CommandExt;
+    let mut asking = std::process::Command::new(std::env::current_exe().unwrap());
+    asking.args(["--exact", "local_users::ask_as_another_user", "--nocapture"]).env(SOCKET, machine.socket());
+    if own {
+        asking.env(OWN_USER, "");
+    }
+    asking.uid(65534).gid(65534).current_dir("/").env("TMPDIR", "/tmp");
+    match tokio::task::spawn_blocking(move || asking.output()).await.unwrap() {
+        Ok(said) => Some(String::from_utf8(said.stdout).unwrap()),
+        Err(error) => {
+            println!("passed over: this test program cannot be run by others: {error}");
+            None
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_named_users_are_heard() {
+    use std::os::unix::fs::PermissionsExt;
+    if !root() {
+        return;
+    }
+    let closed = Machine::new().await;
+    // Whatever its mode: the kernel says who is at the other end.
+    std::fs::set_permissions(closed.socket(), std::fs::Permissions::from_mode(0o666)).unwrap();
+    let Some(said) = told_to_nobody(&closed, false).await else { return };
+    assert!(said.contains("ok=false") && said.contains("does not listen to uid 65534"), "{said}");
+
+    let open = Machine::with(&["--cgroup", "off", "--peer", "nobody"]).await;
+    let said = told_to_nobody(&open, false).await.unwrap();
+    assert!(said.contains("ok=true") && said.contains("checkouts can be laid down"), "{said}");
+    // The supervisor's own user is root: nobody does not become it by way of `allow_own_user`.
+    let said = told_to_nobody(&open, true).await.unwrap();
+    assert!(said.contains("ok=false") && said.contains("different users"), "{said}");
+}

@@ -10,7 +10,7 @@ use crate::live::Observed;
 use crate::live::field::FieldPath;
 use crate::live::value::Value;
 use crate::provider::ReplicaSpec;
-use crate::provider::local::supervisor::protocol::{Blueprint, Change, EnvValues, RunAs};
+use crate::provider::local::supervisor::replica::{Blueprint, Change, EnvValues, RunAs};
 use crate::settings::PortRange;
 
 /// What the supervisor is told of a new replica.

@@ -10,8 +10,9 @@ use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
 use crate::ids::EnvironmentRef;
 use crate::provider::StepError;
 use crate::provider::local::supervisor::protocol::{
-    Envelope, Fault, FaultKind, Hello, PROTOCOL, REPLY_MAX, Reply, Request, View,
+    Envelope, Fault, FaultKind, Hello, PROTOCOL, REPLY_MAX, Reply, Request,
 };
+use crate::provider::local::supervisor::replica::View;
 
 /// How long the supervisor may take to take a call.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -81,12 +82,19 @@ impl Client {
         let text = serde_json::to_string(&Envelope { version: PROTOCOL, body: request })
             .map_err(|error| self.unreachable(error))?;
         let mut line = Framed::new(stream, LinesCodec::new_with_max_length(REPLY_MAX));
-        tokio::time::timeout(LOOK_WITHIN, line.send(text.as_str()))
+        let sent = tokio::time::timeout(LOOK_WITHIN, line.send(text.as_str()))
             .await
-            .map_err(|_| self.unreachable("it does not listen"))?
-            .map_err(|error| self.unreachable(error))?;
+            .map_err(|_| self.unreachable("it does not listen"))?;
         drop(zeroize::Zeroizing::new(text));
-        Ok(Conversation { line, socket: self.socket.clone() })
+        let mut conversation = Conversation { line, socket: self.socket.clone() };
+        match sent {
+            Ok(()) => Ok(conversation),
+            // One who is not heard is told why before the supervisor hangs up.
+            Err(error) => match tokio::time::timeout(LOOK_WITHIN, conversation.next()).await {
+                Ok(Err(refusal @ CallError::Fault(_))) => Err(refusal),
+                Ok(_) | Err(_) => Err(self.unreachable(error)),
+            },
+        }
     }
 
     /// Asks once and waits for the answer.

@@ -1,7 +1,8 @@
 //! What `trueup env test` says of a local environment.
 
 use crate::provider::local::client::{CallError, Client, LOOK_WITHIN};
-use crate::provider::local::supervisor::protocol::{Hello, Reply, Request, RunAs};
+use crate::provider::local::supervisor::protocol::{Hello, Reply, Request};
+use crate::provider::local::supervisor::replica::RunAs;
 use crate::provider::{ConnectionReport, Finding, FindingLevel};
 use crate::settings::PortRange;
 

@@ -25,7 +25,8 @@ use crate::ids::{CommitSha, EnvironmentRef};
 pub use crate::provider::local::capability::PROVIDER;
 use crate::provider::local::client::{CallError, Client};
 use crate::provider::local::settings::{InvalidLocalSettings, LocalSettings};
-use crate::provider::local::supervisor::protocol::{Hello, Reply, Request, RunAs};
+use crate::provider::local::supervisor::protocol::{Hello, Reply, Request};
+use crate::provider::local::supervisor::replica::RunAs;
 
 /// Lays the files of a commit down.
 #[async_trait]

@@ -9,7 +9,7 @@ use crate::live::field::FieldPath;
 use crate::live::value::{RestartPolicy, Value};
 use crate::live::{Health, LiveLeaf, LiveReplica, LiveService, Observed, ReplicaId};
 use crate::provider::ReplicaState;
-use crate::provider::local::supervisor::protocol::{Blueprint, Phase, View};
+use crate::provider::local::supervisor::replica::{Blueprint, Phase, View};
 
 /// The services of an environment.
 pub(super) fn services(views: Vec<View>) -> BTreeMap<ServiceName, LiveService> {

@@ -15,7 +15,8 @@ use crate::live::value::{PullPolicy, Value};
 use crate::live::{Live, Observed, ReplicaId};
 use crate::provider::local::blueprint::{self, Draft, Ground};
 use crate::provider::local::client::{CallError, LOOK_WITHIN};
-use crate::provider::local::supervisor::protocol::{Phase, Probed, Reply, Request, View};
+use crate::provider::local::supervisor::protocol::{Probed, Reply, Request};
+use crate::provider::local::supervisor::replica::{Phase, View};
 use crate::provider::local::{LocalProvider, capability, connection, observe, probe};
 use crate::provider::{
     Check, ConnectionReport, Probe, ProbeOutcome, Progress, Provider, ReplicaSpec, ReplicaState, StepError,

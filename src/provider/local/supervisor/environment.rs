@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use crate::live::Observed;
 use crate::provider::local::supervisor::process;
-use crate::provider::local::supervisor::protocol::{Blueprint, EnvValues, RunAs};
 use crate::provider::local::supervisor::record::{self, Layout, Spec};
+use crate::provider::local::supervisor::replica::{Blueprint, EnvValues, RunAs};
 use crate::provider::local::supervisor::session::MARK;
 use crate::provider::local::supervisor::user::{self, User};
 
@@ -54,41 +54,41 @@ pub(super) fn directory(layout: &Layout, id: &str, blueprint: &Blueprint) -> Pat
     }
 }
 
+/// The variables of a replica's process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    /// All of them.
+    pub(super) values: EnvValues,
+    /// Those that the supervisor supplies by itself.
+    pub(super) supplied: BTreeSet<String>,
+}
+
 /// The variables of a replica's process: what its file gives, and what the supervisor supplies beside.
 ///
 /// # Errors
 /// The values or the list of users cannot be read.
-pub(super) fn given(layout: &Layout, id: &str, spec: &Spec) -> io::Result<EnvValues> {
-    let mut env: EnvValues = record::read_json(&layout.values(id))?;
+pub(super) fn given(layout: &Layout, id: &str, spec: &Spec) -> io::Result<Given> {
+    let mut values: EnvValues = record::read_json(&layout.values(id))?;
+    let mut supplied = BTreeSet::new();
     let user = match &spec.blueprint.user {
         RunAs::Own => user::by_uid(rustix::process::geteuid().as_raw())?.map(|user| user.name),
         RunAs::User(name) => Some(name.clone()),
     };
     let user = user.unwrap_or_else(|| rustix::process::geteuid().as_raw().to_string());
-    for (name, value) in [
+    let may_override = [
         ("PATH", PATH.to_owned()),
         ("HOME", layout.home(id).display().to_string()),
         ("USER", user.clone()),
         ("LOGNAME", user),
-    ] {
-        env.0.entry(name.to_owned()).or_insert_with(|| value.into());
+    ];
+    let fixed = [("PORT", spec.port.to_string()), (MARK, id.to_owned())];
+    for (name, value) in may_override.into_iter().filter(|(name, _)| !values.0.contains_key(*name)).chain(fixed) {
+        supplied.insert((name.to_owned(), value));
     }
-    env.0.insert("PORT".into(), spec.port.to_string().into());
-    env.0.insert(MARK.into(), id.to_owned().into());
-    Ok(env)
-}
-
-/// Which of the variables are the supervisor's own doing.
-///
-/// # Errors
-/// The values cannot be read.
-pub(super) fn supplied(layout: &Layout, id: &str) -> io::Result<BTreeSet<String>> {
-    let file: EnvValues = record::read_json(&layout.values(id))?;
-    Ok(["PATH", "HOME", "USER", "LOGNAME", "PORT", MARK]
-        .into_iter()
-        .filter(|name| RESERVED.contains(name) || !file.0.contains_key(*name))
-        .map(str::to_owned)
-        .collect())
+    for (name, value) in &supplied {
+        values.0.insert(name.clone(), value.clone().into());
+    }
+    Ok(Given { values, supplied: supplied.into_iter().map(|(name, _)| name).collect() })
 }
 
 /// The variables that were given, at the values that the process has now: a start script may have changed one, or a
@@ -126,7 +126,7 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::parse;
-    use crate::provider::local::supervisor::protocol::EnvValues;
+    use crate::provider::local::supervisor::replica::EnvValues;
 
     fn given() -> EnvValues {
         EnvValues::from_texts(

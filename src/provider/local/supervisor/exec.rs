@@ -13,7 +13,7 @@ use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use crate::provider::local::supervisor::protocol::EnvValues;
+use crate::provider::local::supervisor::replica::EnvValues;
 use crate::provider::local::supervisor::user::User;
 
 /// The hidden verb that `main` must answer with [`supervise_exec`] before it does anything else.

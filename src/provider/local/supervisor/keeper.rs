@@ -1,6 +1,8 @@
 //! One replica's keeper: the one task that starts, stops and restarts it, and that writes its state down before it
 //! acts. Others see what it published last.
 
+mod tasks;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,15 +14,16 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::ids::EnvironmentRef;
 use crate::provider::local::supervisor::checkout::Snapshot;
-use crate::provider::local::supervisor::environment;
+use crate::provider::local::supervisor::environment::{self, Given};
 use crate::provider::local::supervisor::exec;
 use crate::provider::local::supervisor::launch::{Output, launch};
 use crate::provider::local::supervisor::limits::Limits;
 use crate::provider::local::supervisor::log;
 use crate::provider::local::supervisor::policy::{Ending, Pace, starts_again};
 use crate::provider::local::supervisor::process::{Identity, Process};
-use crate::provider::local::supervisor::protocol::{Change, EnvValues, Fault, Phase};
+use crate::provider::local::supervisor::protocol::Fault;
 use crate::provider::local::supervisor::record::{self, Layout, Spec, State, Wanted};
+use crate::provider::local::supervisor::replica::{Change, Phase};
 use crate::provider::local::supervisor::session::Session;
 
 /// What all keepers share.
@@ -64,7 +67,7 @@ pub(super) struct Published {
     /// Where it is in its life.
     pub(super) phase: Phase,
     /// The environment that its process was given.
-    pub(super) given: Arc<EnvValues>,
+    pub(super) given: Arc<Given>,
     /// The files of its checkout.
     pub(super) snapshot: Arc<Mutex<Snapshot>>,
 }
@@ -182,79 +185,6 @@ impl Keeper {
         }
     }
 
-    async fn carry_out(&mut self, task: Task) -> Result<(), Fault> {
-        match task {
-            Task::Start => self.start().await,
-            Task::Stop => self.stop().await,
-            Task::Change(change) => self.change(change),
-        }
-    }
-
-    async fn start(&mut self) -> Result<(), Fault> {
-        let failed = |error: io::Error| Fault::failed(error.to_string());
-        if let Some(process) = &self.process {
-            let session = self.session(process.identity().clone());
-            session.signal(rustix::process::Signal::CONT).map_err(failed)?;
-            self.state.wanted = Wanted::Running;
-            return self.persist().map_err(failed);
-        }
-        self.restart_at = None;
-        self.state.wanted = Wanted::Running;
-        (self.state.restarts, self.state.quick_ends) = (0, 0);
-        match self.launch().await {
-            Ok(()) => self.persist().map_err(failed),
-            Err(why) => {
-                // Asked for and refused: it is not tried again behind the asker's back.
-                self.state.wanted = Wanted::Stopped;
-                self.state.process = None;
-                self.state.ended = Some(Ending::NotStarted(why.clone()));
-                self.persist().map_err(failed)?;
-                Err(Fault::refused(format!("{} could not be started: {why}", self.id)))
-            }
-        }
-    }
-
-    async fn stop(&mut self) -> Result<(), Fault> {
-        let failed = |error: io::Error| Fault::failed(error.to_string());
-        self.restart_at = None;
-        self.state.wanted = Wanted::Stopped;
-        self.persist().map_err(failed)?;
-        let Some(process) = self.process.take() else { return Ok(()) };
-        let session = self.session(process.identity().clone());
-        match session.end(Some(&process), self.spec.blueprint.stop_grace().duration()).await {
-            Ok(killed) => {
-                let ending = process.reap().map_err(failed)?;
-                tracing::info!(replica = %self.id, killed, %ending, "stopped");
-                self.state.process = None;
-                self.state.ended = Some(ending);
-                self.persist().map_err(failed)
-            }
-            Err(error) => {
-                self.process = Some(process);
-                self.publish();
-                Err(failed(error))
-            }
-        }
-    }
-
-    fn change(&mut self, change: Change) -> Result<(), Fault> {
-        let Change { memory, cpu, restart, grace } = change;
-        if let Some(objection) = self.ground.limits.objection(cpu) {
-            return Err(Fault::refused(objection));
-        }
-        let blueprint = &mut self.spec.blueprint;
-        blueprint.memory = memory.or(blueprint.memory);
-        blueprint.cpu = cpu.or(blueprint.cpu);
-        blueprint.restart = restart.or(blueprint.restart);
-        blueprint.grace = grace.or(blueprint.grace);
-        let file = self.ground.layout.replica(&self.id).join("spec.json");
-        record::write_json(&file, &self.spec).map_err(|error| Fault::failed(error.to_string()))?;
-        self.publish();
-        let Some(process) = &self.process else { return Ok(()) };
-        let session = self.session(process.identity().clone());
-        self.ground.limits.change(&session, memory, cpu).map_err(|error| Fault::failed(error.to_string()))
-    }
-
     // An error of waiting means that the end cannot be seen; it is settled as such.
     async fn on_end(&mut self, seen: io::Result<()>) -> io::Result<()> {
         let Some(process) = self.process.take() else { return Ok(()) };
@@ -319,7 +249,7 @@ impl Keeper {
         self.out_of_memory = self.ground.limits.out_of_memory(&self.id).map_err(|error| error.to_string())?;
         let order = exec::Order {
             argv: blueprint.argv(),
-            env: given.clone(),
+            env: given.values.clone(),
             directory: environment::directory(&self.ground.layout, &self.id, blueprint),
             user,
             cgroup: self.ground.limits.cgroup(&self.id),

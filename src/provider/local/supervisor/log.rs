@@ -31,18 +31,17 @@ pub(super) fn append(log: &Path) -> io::Result<File> {
 /// # Errors
 /// The file system refused.
 pub(super) fn rotate(log: &Path, limit: u64) -> io::Result<bool> {
-    let mut file = match OpenOptions::new().read(true).write(true).open(log) {
-        Ok(file) => file,
+    match std::fs::metadata(log) {
+        Ok(meta) if meta.size() > limit => {}
+        Ok(_small) => return Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
-    };
-    let size = file.metadata()?.size();
-    if size <= limit {
-        return Ok(false);
     }
+    let mut file = OpenOptions::new().read(true).write(true).open(log)?;
+    let size = file.metadata()?.size();
     let beside = log.with_extension("1.new");
     let mut aside = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.seek(SeekFrom::Start(size - limit))?;
+    file.seek(SeekFrom::Start(size.saturating_sub(limit)))?;
     io::copy(&mut Read::by_ref(&mut file).take(limit), &mut aside)?;
     std::fs::rename(&beside, older(log))?;
     file.set_len(0)?;

@@ -19,6 +19,7 @@ pub mod process;
 pub mod protocol;
 mod record;
 mod registry;
+pub mod replica;
 mod server;
 mod session;
 mod user;

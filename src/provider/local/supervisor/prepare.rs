@@ -13,8 +13,9 @@ use std::time::Duration;
 use crate::provider::local::supervisor::checkout::{Snapshot, hand_over};
 use crate::provider::local::supervisor::environment::{self, RESERVED};
 use crate::provider::local::supervisor::keeper::{Ground, Keeper};
-use crate::provider::local::supervisor::protocol::{Blueprint, EnvValues, Fault};
+use crate::provider::local::supervisor::protocol::Fault;
 use crate::provider::local::supervisor::record::{self, FORMAT, Layout, Spec, State};
+use crate::provider::local::supervisor::replica::{Blueprint, EnvValues};
 use crate::provider::local::supervisor::user::User;
 use crate::settings::PortRange;
 

@@ -11,7 +11,8 @@ use crate::provider::local::supervisor::exec::Order;
 use crate::provider::local::supervisor::keeper::{Ground, Published};
 use crate::provider::local::supervisor::launch::{Output, launch};
 use crate::provider::local::supervisor::policy::Ending;
-use crate::provider::local::supervisor::protocol::{EnvValues, Probed};
+use crate::provider::local::supervisor::protocol::Probed;
+use crate::provider::local::supervisor::replica::EnvValues;
 use crate::provider::local::supervisor::session::Session;
 
 /// How much of what it prints is kept.
@@ -45,7 +46,7 @@ async fn run(
     let address_space = blueprint.memory.filter(|_| !address_space.memory).map(|memory| memory.0);
     let order = Order {
         argv,
-        env: (*published.given).clone(),
+        env: published.given.values.clone(),
         directory: environment::directory(&ground.layout, id, blueprint),
         user: environment::user(&blueprint.user)?,
         cgroup: ground.limits.cgroup(id),
@@ -81,7 +82,7 @@ async fn run(
         Ending::Exited(code) => Some(code),
         Ending::Signalled(_) | Ending::OutOfMemory | Ending::Unseen | Ending::NotStarted(_) => None,
     };
-    Ok(Probed::Ended { code, said: last_line(&said, &published.given, &blueprint.secret_env) })
+    Ok(Probed::Ended { code, said: last_line(&said, &published.given.values, &blueprint.secret_env) })
 }
 
 fn nonblocking(reader: std::io::PipeReader) -> std::io::Result<std::os::fd::OwnedFd> {
@@ -122,7 +123,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::last_line;
-    use crate::provider::local::supervisor::protocol::EnvValues;
+    use crate::provider::local::supervisor::replica::EnvValues;
 
     #[test]
     fn a_secret_that_a_probe_prints_is_masked() {

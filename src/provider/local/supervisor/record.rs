@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::provider::local::supervisor::policy::Ending;
 use crate::provider::local::supervisor::process::Identity;
-use crate::provider::local::supervisor::protocol::Blueprint;
+use crate::provider::local::supervisor::replica::Blueprint;
 
 /// The version of these files.
 pub(super) const FORMAT: u32 = 1;

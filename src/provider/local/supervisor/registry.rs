@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 use crate::ids::EnvironmentRef;
 use crate::provider::local::supervisor::keeper::{Ground, Keeper, Order, Published, Task};
 use crate::provider::local::supervisor::prepare;
-use crate::provider::local::supervisor::protocol::{Blueprint, EnvValues, Fault, View};
+use crate::provider::local::supervisor::protocol::Fault;
 use crate::provider::local::supervisor::record;
+use crate::provider::local::supervisor::replica::{Blueprint, EnvValues, View};
 use crate::provider::local::supervisor::view;
 use crate::settings::PortRange;
 

@@ -13,9 +13,10 @@ use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
 use crate::provider::local::supervisor::keeper::Task;
 use crate::provider::local::supervisor::log;
 use crate::provider::local::supervisor::protocol::{
-    Envelope, Fault, Hello, PROTOCOL, Phase, REPLY_MAX, REQUEST_MAX, Reply, Request, RunAs,
+    Envelope, Fault, Hello, PROTOCOL, REPLY_MAX, REQUEST_MAX, Reply, Request,
 };
 use crate::provider::local::supervisor::registry::Registry;
+use crate::provider::local::supervisor::replica::{Phase, RunAs};
 use crate::provider::local::supervisor::{environment, prepare, probe};
 
 /// Conversations at once; more wait.
@@ -73,6 +74,15 @@ pub(super) async fn serve(listener: UnixListener, registry: Arc<Registry>, peers
         };
         if !peers.admits(uid) {
             tracing::warn!(uid, "a connection was refused: neither root nor the supervisor's user");
+            tokio::spawn(async move {
+                let fault = Fault::refused(format!(
+                    "the supervisor does not listen to uid {uid}: name that user with `trueup supervise --peer`"
+                ));
+                let mut line = Framed::new(stream, LinesCodec::new());
+                if let Err(error) = send(&mut line, &Reply::Fault(fault)).await {
+                    tracing::debug!(%error, "the refusal was not heard");
+                }
+            });
             continue;
         }
         let (registry, own) = (Arc::clone(&registry), peers.own);

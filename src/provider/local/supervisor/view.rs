@@ -9,7 +9,7 @@ use crate::provider::local::supervisor::checkout::{Differences, source_now};
 use crate::provider::local::supervisor::environment;
 use crate::provider::local::supervisor::keeper::{Ground, Published};
 use crate::provider::local::supervisor::policy::{CRASH_LOOP_AFTER, Ending};
-use crate::provider::local::supervisor::protocol::{Phase, View};
+use crate::provider::local::supervisor::replica::{Phase, View};
 
 /// How many changed files are named.
 const FILES_SHOWN: usize = 5;
@@ -24,14 +24,14 @@ pub(super) fn look(ground: &Ground, id: &str, published: &Published) -> io::Resu
     let running = state.process.as_ref().filter(|_| *phase == Phase::Running);
     let (env, memory, cpu, paused) = match running {
         Some(process) => (
-            environment::now(process.pid, given),
+            environment::now(process.pid, &given.values),
             ground.limits.memory(id, process, blueprint.memory),
             ground.limits.cpu(id, blueprint.cpu),
             process.stat()?.is_some_and(|stat| matches!(stat.state, 'T' | 't')),
         ),
         // Nothing is in force on what does not run: what it would be started with counts.
         None => (
-            Observed::Known((**given).clone()),
+            Observed::Known(given.values.clone()),
             Observed::Known(blueprint.memory),
             Observed::Known(blueprint.cpu),
             false,
@@ -50,9 +50,9 @@ pub(super) fn look(ground: &Ground, id: &str, published: &Published) -> io::Resu
         ended: state.ended.as_ref().map(Ending::to_string),
         failed: state.ended.as_ref().is_some_and(Ending::is_failure),
         paused,
-        given_env: given.0.keys().cloned().collect(),
+        given_env: given.values.0.keys().cloned().collect(),
         env,
-        supplied_env: environment::supplied(&ground.layout, id)?,
+        supplied_env: given.supplied.clone(),
         memory,
         cpu,
         source,
