@@ -184,6 +184,8 @@ impl Deployment<'_> {
         old.sort_by_key(|replica| replica.index);
         let wanted = match self.leaves.get(&FieldPath::Replicas) {
             Some(Value::Integer(count)) => usize::try_from(*count).unwrap_or(usize::MAX),
+            // A count that is withdrawn returns to the default; one that was never declared is nobody's business.
+            _ if self.withdrawn.contains(&FieldPath::Replicas) => 1,
             _ => old.len().max(1),
         };
         let surplus: Vec<ReplicaId> = old.iter().skip(wanted).map(|replica| replica.id.clone()).collect();

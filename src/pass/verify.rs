@@ -24,8 +24,7 @@ impl Passes {
         if let Some(services) = &mut declared.services {
             services.retain(|name, _| name == service);
         }
-        // Policies cannot be seen: what was to be recorded counts as applied.
-        let base = plan.applied(None, Timestamp::now());
+        let base = plan.to_verify(Timestamp::now());
         let mut live = site.provider.observe().await;
         seal(&mut live, &declared, &base, &|value| self.parts.secrets.fingerprint(value));
         let drift = compare(&declared, &Gaps::default(), &base, &live, &site.can);

@@ -90,6 +90,22 @@ impl Plan {
         Base { services: self.desired.iter().map(|(name, leaves)| (name.clone(), service(leaves))).collect() }
     }
 
+    /// The base to look at an applied plan again with: what was to be applied (policies, which cannot be seen, count as
+    /// applied), and what was to be withdrawn as it was, so that a leaf that is still there shows.
+    pub fn to_verify(&self, at: Timestamp) -> Base {
+        let mut base = self.applied(None, at);
+        for action in &self.actions {
+            let Some(service) = base.services.get_mut(&action.service) else { continue };
+            let visible = |change: &&Change| change.kind == ChangeKind::Withdraw && change.effect != Effect::Record;
+            for change in action.changes.iter().filter(visible) {
+                if let Some(value) = change.base.clone() {
+                    service.leaves.insert(change.field.clone(), BaseLeaf { value, written: String::new() });
+                }
+            }
+        }
+        base
+    }
+
     /// The part of the plan that is about one service.
     pub fn action(&self, service: &ServiceName) -> Option<&Action> {
         self.actions.iter().find(|action| action.service == *service)

@@ -11,7 +11,7 @@ use trueup::live::capability::Support;
 use trueup::live::field::FieldPath;
 use trueup::live::value::Value;
 use trueup::live::{Live, LiveLeaf, LiveService, Observed};
-use trueup::plan::PlanOptions;
+use trueup::plan::{Plan, PlanOptions};
 
 use crate::world::leaves::{base_of, declared_of, field, leaves, service_name, services, text, value_of};
 use crate::world::sides::{carry_out, docker, drift, fingerprint, live_of, plan, replica, shown};
@@ -56,6 +56,28 @@ proptest! {
         prop_assert!(second.unknowns.is_empty());
         prop_assert_eq!(second.in_sync.len(), now.len());
         prop_assert_eq!(second.orphans.is_empty(), prune || first.orphans.is_empty());
+    }
+
+    /// Law 5: looked at again, a plan that nobody carried out is found undone, leaf by leaf, withdrawn ones too; and
+    /// one that was is found done.
+    #[test]
+    fn what_was_not_done_is_not_verified(now in services(), before in services(), applied in services()) {
+        let can = docker();
+        let (declared, mut base, mut live) = (declared_of(&now), base_of(&applied), live_of(&before, &can));
+        let first = plan(&declared, &base, &live, &can, PlanOptions::default());
+        let expected = first.to_verify(first.made_at);
+        let visible = |plan: &Plan| -> BTreeSet<(ServiceName, FieldPath)> {
+            let changes = plan.actions.iter().flat_map(|action| action.changes.iter().map(move |change| (action, change)));
+            changes
+                .filter(|(_, change)| (can.support)(&change.field) == Support::Observed)
+                .map(|(action, change)| (action.service.clone(), change.field.clone()))
+                .collect()
+        };
+        let undone = plan(&declared, &expected, &live, &can, PlanOptions::default());
+        prop_assert_eq!(visible(&undone), visible(&first));
+        carry_out(&first, &mut live, &mut base, &can);
+        let done = plan(&declared, &expected, &live, &can, PlanOptions::default());
+        prop_assert!(done.actions.is_empty(), "{:#?}", done.actions);
     }
 
     /// Whatever is declared and runs as declared does not drift, with a base or without one.

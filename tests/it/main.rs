@@ -33,6 +33,7 @@ mod local_policy;
 mod local_protocol;
 mod local_unit;
 mod local_users;
+mod plan_applied;
 mod plan_digest;
 mod plan_rules;
 mod store;
