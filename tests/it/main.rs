@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, dead_code)]
 
 mod daemon;
+mod daemon_load;
 mod declared;
 mod declared_hostile;
 mod declared_schema;
