@@ -12,11 +12,13 @@ use jiff::Timestamp;
 use crate::deploy::check::check_of;
 use crate::drift::Base;
 use crate::ids::{EnvironmentRef, ServiceName};
+use crate::live::field::FieldPath;
+use crate::live::value::Value;
 use crate::live::{Health, Live, LiveReplica, LiveService, Observed, ReplicaId};
 use crate::pass::{PassError, Passes};
 use crate::provider::{Check, Probe, ProbeOutcome, Provider};
+use crate::secret::mask::{Mask, running_secrets};
 use crate::store::Store;
-use crate::store::records::{ReplicaHealth, ServiceHealth};
 
 /// Probes what is deployed, round by round. Cheap to clone.
 #[derive(Clone)]
@@ -81,18 +83,17 @@ impl Monitor {
         let live = provider.observe().await;
         let streaks = self.probe(id, &*provider, &checks, &live).await;
         let now = match &live.services {
-            Observed::Known(services) => services
-                .iter()
-                .map(|(name, service)| {
-                    (
-                        name.clone(),
-                        service_health(service, |replica| {
-                            streaks.get(&replica.id).map(|streak| streak.verdict.clone())
-                        }),
-                    )
-                })
-                .collect(),
-            Observed::Unknown(why) => unseen(base.services.keys(), why),
+            Observed::Known(services) => {
+                let mask = mask(services, &base);
+                let verdict = |replica: &LiveReplica| streaks.get(&replica.id).map(|streak| streak.verdict.clone());
+                let health = |(name, service): (&ServiceName, &LiveService)| {
+                    (name.clone(), masked(service_health(service, verdict), &mask))
+                };
+                services.iter().map(health).collect()
+            }
+            Observed::Unknown(why) => {
+                base.services.keys().map(|name| (name.clone(), Health::Unknown { why: why.clone() })).collect()
+            }
         };
         self.store.put_healths(id, now, Timestamp::now()).await?;
         Ok(Some(due.max(Duration::from_secs(1))))
@@ -127,6 +128,28 @@ impl Monitor {
     }
 }
 
+/// A probe's answer may quote what the replica printed, its secrets too.
+fn mask(services: &BTreeMap<ServiceName, LiveService>, base: &Base) -> Mask {
+    let held = |name: &ServiceName, field: &FieldPath| {
+        let leaf = base.services.get(name).and_then(|service| service.leaves.get(field));
+        leaf.is_some_and(|leaf| matches!(leaf.value, Value::Secret(_)))
+    };
+    let mut mask = Mask::default();
+    mask.add(running_secrets(services, held));
+    mask
+}
+
+fn masked(health: Health, mask: &Mask) -> Health {
+    match health {
+        Health::Healthy => Health::Healthy,
+        Health::Starting => Health::Starting,
+        Health::Unhealthy { why } => Health::Unhealthy { why: mask.apply(&why) },
+        Health::CrashLooping { why } => Health::CrashLooping { why: mask.apply(&why) },
+        Health::Stopped { why } => Health::Stopped { why: mask.apply(&why) },
+        Health::Unknown { why } => Health::Unknown { why: mask.apply(&why) },
+    }
+}
+
 /// The services that are probed, as they were last applied.
 fn checks(base: &Base) -> BTreeMap<ServiceName, Check> {
     base.services
@@ -145,25 +168,13 @@ fn runs(replica: &LiveReplica) -> bool {
 
 /// A service is as well as its worst replica. `probed` gives a replica's verdict where it is probed; a replica that does
 /// not run is what the provider says.
-pub fn service_health(service: &LiveService, probed: impl Fn(&LiveReplica) -> Option<Health>) -> ServiceHealth {
+pub fn service_health(service: &LiveService, probed: impl Fn(&LiveReplica) -> Option<Health>) -> Health {
     let of = |replica: &LiveReplica| match (runs(replica), probed(replica)) {
         (true, Some(verdict)) => verdict,
         (true, None) | (false, _) => replica.health.clone(),
     };
-    let replicas: Vec<ReplicaHealth> = service
-        .replicas
-        .iter()
-        .map(|replica| ReplicaHealth { name: replica.name.clone(), health: of(replica) })
-        .collect();
-    let worst = replicas.iter().map(|replica| &replica.health).max_by_key(|health| severity(health));
-    let health = worst.cloned().unwrap_or_else(|| Health::Stopped { why: "it has no replica".to_owned() });
-    ServiceHealth { health, replicas }
-}
-
-/// How every named service is doing where what runs could not be seen.
-pub fn unseen<'a>(services: impl Iterator<Item = &'a ServiceName>, why: &str) -> BTreeMap<ServiceName, ServiceHealth> {
-    let unknown = || ServiceHealth { health: Health::Unknown { why: why.to_owned() }, replicas: Vec::new() };
-    services.map(|name| (name.clone(), unknown())).collect()
+    let worst = service.replicas.iter().map(of).max_by_key(severity);
+    worst.unwrap_or_else(|| Health::Stopped { why: "it has no replica".to_owned() })
 }
 
 fn severity(health: &Health) -> u8 {

@@ -102,6 +102,9 @@ struct Attempt {
     prepared: Vec<ReplicaId>,
     stopped: Vec<ReplicaId>,
     updated: Vec<(ReplicaId, BTreeMap<FieldPath, Value>)>,
+    /// Leaves that got a value in place where there was none, as `web-1's resources.memory_limit`: they cannot be unset
+    /// while the replica runs.
+    set_for_good: Vec<String>,
     failed: Option<ReplicaId>,
     switched: bool,
 }
@@ -144,6 +147,11 @@ impl Deployment<'_> {
     async fn exchange(&self, attempt: &mut Attempt) -> Result<(), Stop> {
         let moves = self.moves();
         self.bring_up(&moves, attempt).await?;
+        let stays =
+            |replica: &&LiveReplica| !moves.retire.contains(&replica.id) && !moves.surplus.contains(&replica.id);
+        for replica in self.live.replicas.iter().filter(stays) {
+            self.update(replica, attempt).await?;
+        }
         self.journal.step::<_, Stop, _>(self.service(), Step::Switch, async { Ok(()) }).await?;
         attempt.switched = true;
         for replica in moves.retire.iter().chain(&moves.surplus) {
@@ -248,9 +256,12 @@ impl Deployment<'_> {
             let fields: Vec<FieldPath> = wanted.keys().cloned().collect();
             let names: Vec<String> = fields.iter().map(ToString::to_string).collect();
             self.progress.line(&format!("{}: setting {} of {}", self.service(), names.join(", "), replica.name));
+            let had: BTreeSet<FieldPath> = before.keys().cloned().collect();
             attempt.updated.push((replica.id.clone(), before));
             let step = Step::Update { replica: replica.id.clone(), fields };
             self.step(step, self.provider.update(self.permit, &replica.id, &wanted)).await?;
+            let unset = wanted.keys().filter(|field| !had.contains(*field));
+            attempt.set_for_good.extend(unset.map(|field| format!("{}'s {field}", replica.name)));
         }
         if start {
             self.progress.line(&format!("{}: starting {}", self.service(), replica.name));
@@ -336,6 +347,10 @@ impl Deployment<'_> {
             Aftermath::Switched
         } else {
             match self.restore(&attempt).await {
+                Ok(()) if !attempt.set_for_good.is_empty() => Aftermath::Broken(format!(
+                    "{} had no value, and cannot lose the new one while it runs",
+                    attempt.set_for_good.join(", ")
+                )),
                 Ok(()) if touched => Aftermath::Restored,
                 Ok(()) => Aftermath::Untouched,
                 Err(stop) if stop.out_of_reach() => Aftermath::Parked,

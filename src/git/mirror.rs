@@ -8,10 +8,12 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use gix::ObjectId;
 use gix::refs::transaction::PreviousValue;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::git::error::GitError;
 use crate::git::pack;
@@ -19,6 +21,11 @@ use crate::ids::CommitSha;
 
 /// Above this many packs they are joined.
 const PACKS: usize = 16;
+/// How long another holder of a mirror is waited for: a child process holds a copy of the file from its fork until it
+/// becomes another program.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is tried meanwhile.
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 /// How many commits a remote is told that are here.
 const HAVES: usize = 256;
 
@@ -109,8 +116,14 @@ impl Mirror {
             .write(true)
             .open(self.directory.join("lock"))
             .map_err(failed())?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed()(error.into()))?;
-        Ok(MirrorLock { _file: file })
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(MirrorLock { _file: file }),
+                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(LOCK_RETRY),
+                Err(error) => return Err(failed()(error.into())),
+            }
+        }
     }
 
     /// Makes it ready to be written: clears what dead processes left, and builds it where it is missing or damaged.

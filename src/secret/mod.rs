@@ -4,6 +4,7 @@
 //! the audit log is: whoever resolves brings a [`Witness`].
 
 mod fingerprint;
+pub mod mask;
 mod resolve;
 
 use std::fmt;

@@ -17,6 +17,7 @@ use crate::pass::{PassError, Passes};
 use crate::plan::{Action, ActionKind, Plan};
 use crate::provider::{Progress, Provider};
 use crate::report::text::printable;
+use crate::secret::mask::running_secrets;
 use crate::store::records::RunState;
 use crate::store::{Store, StoreError};
 use crate::sync::gate::SyncPermit;
@@ -92,7 +93,7 @@ impl Apply {
             Ok(provider) => provider,
             Err(error) => return Applied::Failed(error.to_string()),
         };
-        let journal = Journal::new(self.store.clone(), permit.run(), self.boundary.clone());
+        let journal = Journal::new(self.store.clone(), permit.run(), self.boundary.clone(), self.output.clone());
         let mut done: Vec<&ServiceName> = Vec::new();
         for action in plan.feasible() {
             let service = Service { apply: self, permit, plan, action, provider: &*provider, journal: &journal };
@@ -199,11 +200,26 @@ impl Service<'_> {
 
     async fn live(&self) -> Result<LiveService, Failure> {
         match self.provider.observe().await.services {
-            Observed::Known(mut services) => Ok(services.remove(&self.action.service).unwrap_or_default()),
+            Observed::Known(mut services) => {
+                self.mask_running(&services).await?;
+                Ok(services.remove(&self.action.service).unwrap_or_default())
+            }
             Observed::Unknown(why) => {
                 Err(Failure::Failed(format!("what runs could not be seen, so nothing was begun: {why}")))
             }
         }
+    }
+
+    /// What runs may print the secrets that it holds, in a failed probe's answer or in its last words.
+    async fn mask_running(&self, services: &BTreeMap<ServiceName, LiveService>) -> Result<(), Failure> {
+        let base = self.apply.store.base(&self.plan.environment).await?;
+        let held = |name: &ServiceName, field: &FieldPath| {
+            let declared = self.plan.desired.get(name).and_then(|leaves| leaves.get(field));
+            let applied = base.services.get(name).and_then(|service| service.leaves.get(field));
+            [declared, applied].into_iter().flatten().any(|leaf| matches!(leaf.value, Value::Secret(_)))
+        };
+        self.apply.output.mask(running_secrets(services, held).into_iter());
+        Ok(())
     }
 
     async fn secrets(

@@ -11,6 +11,7 @@ use crate::live::ReplicaId;
 use crate::live::field::FieldPath;
 use crate::provider::StepError;
 use crate::store::{Store, StoreError};
+use crate::sync::output::Output;
 
 /// One step of a run, with all that settling it after a crash needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +85,7 @@ pub struct Journal {
     store: Store,
     run: RunId,
     boundary: Option<Arc<dyn Boundary>>,
+    output: Output,
 }
 
 /// Why a journalled step failed.
@@ -98,9 +100,9 @@ pub enum JournalError {
 }
 
 impl Journal {
-    /// The journal of a run.
-    pub fn new(store: Store, run: RunId, boundary: Option<Arc<dyn Boundary>>) -> Self {
-        Journal { store, run, boundary }
+    /// The journal of a run. What `output` masks is masked here too: a failed probe may quote what a replica printed.
+    pub fn new(store: Store, run: RunId, boundary: Option<Arc<dyn Boundary>>, output: Output) -> Self {
+        Journal { store, run, boundary, output }
     }
 
     /// Writes the intent, does the step, writes the outcome.
@@ -119,7 +121,7 @@ impl Journal {
         self.reached(&step, true);
         let outcome = match &result {
             Ok(_) => Outcome::Done,
-            Err(error) => Outcome::Failed { why: error.to_string() },
+            Err(error) => Outcome::Failed { why: self.output.masked(&error.to_string()) },
         };
         let outcome = serde_json::to_value(&outcome).expect("an outcome is plain data");
         self.store.journal_outcome(self.run, seq, outcome, Timestamp::now()).await?;

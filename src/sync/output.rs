@@ -3,22 +3,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::ids::RunId;
 use crate::provider::Progress;
+use crate::secret::mask::Mask;
 use crate::store::Store;
-
-/// Secrets shorter than this are not masked: replacing every `a` would hide everything and protect nothing.
-const MASK_MIN: usize = 4;
 
 /// Where a run's lines go. Cloned into everything that has something to say.
 #[derive(Clone)]
 pub struct Output {
     lines: mpsc::UnboundedSender<String>,
-    masked: Arc<Mutex<Vec<SecretString>>>,
+    masked: Arc<Mutex<Mask>>,
 }
 
 impl Output {
@@ -39,22 +37,12 @@ impl Output {
 
     /// From now on these values print as `***`.
     pub fn mask(&self, values: impl Iterator<Item = SecretString>) {
-        let mut masked = self.masked.lock().unwrap_or_else(PoisonError::into_inner);
-        masked.extend(values.filter(|value| value.expose_secret().len() >= MASK_MIN));
+        self.masked.lock().unwrap_or_else(PoisonError::into_inner).add(values);
     }
 
     /// The text with every known secret masked, also where it was broken into lines.
     pub fn masked(&self, text: &str) -> String {
-        let masked = self.masked.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut text = text.to_owned();
-        for secret in masked.iter() {
-            for part in std::iter::once(secret.expose_secret()).chain(secret.expose_secret().lines()) {
-                if part.len() >= MASK_MIN {
-                    text = text.replace(part, "***");
-                }
-            }
-        }
-        text
+        self.masked.lock().unwrap_or_else(PoisonError::into_inner).apply(text)
     }
 }
 

@@ -89,7 +89,7 @@ impl Settle<'_> {
     }
 
     fn journal(&self) -> Journal {
-        Journal::new(self.store.clone(), self.permit.run(), None)
+        Journal::new(self.store.clone(), self.permit.run(), None, self.output.clone())
     }
 
     /// The new release had passed: what is left of the old goes, and if the service verifies it is recorded.

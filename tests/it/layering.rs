@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("git", &["ids", "declared", "live", "secret", "settings"]),
     ("provider", &["ids", "declared", "live", "secret", "settings", "git", "store::records", "sync::gate"]),
     ("deploy", &["ids", "live", "drift", "plan", "provider", "store", "sync::gate", "sync::journal"]),
-    ("health", &["ids", "live", "drift", "deploy::check", "pass", "provider", "store"]),
+    ("health", &["ids", "live", "drift", "deploy::check", "pass", "provider", "secret", "store"]),
     (
         "sync",
         &[

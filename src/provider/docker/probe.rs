@@ -3,7 +3,7 @@
 //!
 //! A probe that cannot be carried out says so; it never passes.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,7 +133,16 @@ fn addresses(endpoint: &EndpointSettings) -> Option<(IpAddr, IpAddr)> {
 }
 
 fn gateway(ipam: Option<&Ipam>) -> Option<IpAddr> {
-    ipam?.config.iter().flatten().find_map(|config| config.gateway.as_deref()?.split('/').next()?.parse().ok())
+    ipam?.config.iter().flatten().find_map(|config| match config.gateway.as_deref() {
+        Some(gateway) if !gateway.is_empty() => gateway.split('/').next()?.parse().ok(),
+        // The Engine names no gateway for a default bridge that it found in place: it has the subnet's first address.
+        Some(_) | None => first_address(config.subnet.as_deref()?),
+    })
+}
+
+fn first_address(subnet: &str) -> Option<IpAddr> {
+    let network: Ipv4Addr = subnet.split('/').next()?.parse().ok()?;
+    u32::from(network).checked_add(1).map(|first| Ipv4Addr::from(first).into())
 }
 
 /// Whether an address is one of this network namespace's own: only those can be bound.
@@ -210,4 +219,29 @@ pub(super) fn verdict(what: &str, status: u16) -> ProbeOutcome {
 
 pub(super) fn late(what: &str, limit: Duration) -> String {
     format!("{what}: no answer within {}", crate::live::quantity::Millis(limit.as_millis() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use bollard::models::{Ipam, IpamConfig};
+
+    use super::gateway;
+
+    fn of(gateway_text: Option<&str>, subnet: &str) -> Option<IpAddr> {
+        let config = IpamConfig {
+            subnet: Some(subnet.to_owned()),
+            gateway: gateway_text.map(str::to_owned),
+            ..IpamConfig::default()
+        };
+        gateway(Some(&Ipam { config: Some(vec![config]), ..Ipam::default() }))
+    }
+
+    #[test]
+    fn a_bridge_without_a_named_gateway_has_its_subnets_first_address() {
+        assert_eq!(of(Some("10.1.2.3/16"), "10.1.0.0/16"), Some(IpAddr::from([10, 1, 2, 3])));
+        assert_eq!(of(None, "172.17.0.0/16"), Some(IpAddr::from([172, 17, 0, 1])));
+        assert_eq!(of(Some(""), "fd00::/64"), None);
+    }
 }

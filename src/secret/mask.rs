@@ -1,0 +1,81 @@
+//! Masking: known secrets taken out of text that others wrote (a probe's answer, a replica's last words, an engine's
+//! refusal) before it is kept or shown.
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::ids::ServiceName;
+use crate::live::LiveService;
+use crate::live::field::FieldPath;
+use crate::live::value::Value;
+
+/// Secrets shorter than this are not masked: replacing every `a` would hide everything and protect nothing.
+const MASK_MIN: usize = 4;
+
+/// Secrets that are taken out of text.
+#[derive(Clone, Debug, Default)]
+pub struct Mask {
+    secrets: Vec<SecretString>,
+}
+
+impl Mask {
+    /// From now on these values print as `***`.
+    pub fn add(&mut self, values: impl IntoIterator<Item = SecretString>) {
+        self.secrets.extend(values.into_iter().filter(|value| value.expose_secret().len() >= MASK_MIN));
+        // A longer one may hold a shorter one.
+        self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
+        self.secrets.dedup_by(|a, b| a.expose_secret() == b.expose_secret());
+    }
+
+    /// The text with every known secret masked, also where it was broken into lines.
+    pub fn apply(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in &self.secrets {
+            for part in std::iter::once(secret.expose_secret()).chain(secret.expose_secret().lines()) {
+                if part.len() >= MASK_MIN {
+                    text = text.replace(part, "***");
+                }
+            }
+        }
+        text
+    }
+}
+
+/// The values that secrets have in what runs, where `held` tells which leaves are secrets: what a replica prints may
+/// hold them, also those of an earlier release.
+pub fn running_secrets(
+    services: &BTreeMap<ServiceName, LiveService>,
+    held: impl Fn(&ServiceName, &FieldPath) -> bool,
+) -> Vec<SecretString> {
+    let mut found = Vec::new();
+    for (name, service) in services {
+        for (field, leaf) in service.replicas.iter().flat_map(|replica| &replica.leaves) {
+            if let (FieldPath::Env(_), Some(Value::Text(text))) = (field, leaf.known().map(|leaf| &leaf.value))
+                && held(name, field)
+            {
+                found.push(SecretString::from(text.clone()));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mask;
+
+    #[test]
+    fn a_secret_within_another_leaves_nothing_of_either() {
+        let mut mask = Mask::default();
+        mask.add(["hunter".to_owned().into(), "hunter-and-more".to_owned().into(), "abc".to_owned().into()]);
+        assert_eq!(mask.apply("hunter-and-more, hunter, abc"), "***, ***, abc");
+    }
+
+    #[test]
+    fn a_secret_of_several_lines_is_masked_line_by_line() {
+        let mut mask = Mask::default();
+        mask.add(["-----BEGIN-----\nAAAABBBB\n".to_owned().into()]);
+        assert_eq!(mask.apply("it said AAAABBBB"), "it said ***");
+    }
+}
