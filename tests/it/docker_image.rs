@@ -17,15 +17,15 @@ use crate::world::backend;
 use crate::world::docker::{World, available, docker, eventually, text, try_docker, words};
 
 /// A registry of its own, ended and emptied with the test.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    address: String,
+    pub(crate) address: String,
     _directory: TempDir,
 }
 
 impl Registry {
     /// `login` is the line of an htpasswd file (bcrypt), or nothing for an open registry.
-    async fn start(login: Option<&str>) -> Registry {
+    pub(crate) async fn start(login: Option<&str>) -> Registry {
         let directory = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
@@ -66,7 +66,7 @@ impl Drop for Registry {
     }
 }
 
-fn here() -> bool {
+pub(crate) fn here() -> bool {
     available() && backend::available("registry", Path::new("/usr/bin/docker-registry").exists())
 }
 
@@ -90,7 +90,7 @@ fn image_of(replica: &LiveReplica) -> ImageValue {
 }
 
 /// Tags, pushes and forgets an image here; returns its digest at the registry.
-fn push(id: &str, tag: &str) -> String {
+pub(crate) fn push(id: &str, tag: &str) -> String {
     docker(&["tag", id, tag]);
     docker(&["push", "--quiet", tag]);
     let digests = docker(&["inspect", "--format", "{{json .RepoDigests}}", tag]);

@@ -3,8 +3,8 @@
 // Tests may unwrap: a panic is how they fail.
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, dead_code)]
 
+mod crash;
 mod daemon;
-mod daemon_load;
 mod declared;
 mod declared_hostile;
 mod declared_schema;
@@ -17,6 +17,14 @@ mod docker_probe;
 mod docker_property;
 mod drift_golden;
 mod drift_properties;
+mod flow_docker;
+mod flow_docker_fail;
+mod flow_docker_generated;
+mod flow_docker_images;
+mod flow_docker_matrix;
+mod flow_docker_quiet;
+mod flow_docker_secrets;
+mod flow_local;
 mod git;
 mod git_mirror;
 mod git_remote;

@@ -328,3 +328,45 @@ async fn a_crash_at_every_journal_boundary_is_settled_and_repaired() {
     }
     assert!(crashes > 12, "{crashes}");
 }
+
+/// A process that is being started holds a copy of every open file for a moment, a mirror's lock among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_is_held_for_a_moment_is_waited_for() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    house.sync().await;
+    house.declare(&WEB.replace("web:1", "web:2"));
+    let mirrors = house.state.path().join("mirrors");
+    let mirror = std::fs::read_dir(mirrors).unwrap().next().unwrap().unwrap().path();
+    let lock = std::fs::File::options().write(true).open(mirror.join("lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let holder = tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        drop(lock);
+    });
+    let plan = house.plan().await;
+    assert_eq!(plan.actions[0].kind, ActionKind::Replace);
+    holder.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replica_that_differs_is_replaced_while_the_others_change_in_place() {
+    if !backend::git() {
+        return;
+    }
+    let two = format!("{WEB}  replicas: 2\n");
+    let house = House::new(&two).await;
+    house.sync().await;
+    house.runtime.by_hand("web", |replica| {
+        if replica.index == 2 {
+            replica.leaves.insert("env.LOG_LEVEL".parse().unwrap(), Value::Text("debug".into()));
+        }
+    });
+    house.declare(&two.replace("256Mi", "300Mi"));
+    let run = house.sync().await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.summary);
+    assert!(house.plan().await.is_empty());
+    assert!(house.runtime.running("web").iter().all(|replica| replica.leaves[&FieldPath::MemoryLimit] == memory(300)));
+}

@@ -1,5 +1,6 @@
 //! Trueup's own parts over temporary state, one environment `shop/production`, and the runtime in memory.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use trueup::git::{Git, GitSettings};
 use trueup::ids::{EnvironmentRef, RunId};
 use trueup::pass::{Parts, Passes, PlanRequest};
 use trueup::plan::{Plan, PlanOptions};
+use trueup::provider::Connect;
 use trueup::secret::Secrets;
-use trueup::store::Store;
 use trueup::store::records::{Environment, Project, Run};
+use trueup::store::{Store, StoreError};
 use trueup::sync::gate::Refusal;
 use trueup::sync::journal::Boundary;
 use trueup::sync::{Started, Syncs};
@@ -39,18 +41,74 @@ pub fn operator() -> Actor {
 
 /// A file that declares these services (indented as under `services:`).
 pub fn file(services: &str) -> String {
+    file_for("production", services)
+}
+
+/// The same for an environment of another name.
+pub fn file_for(environment: &str, services: &str) -> String {
     let indented: String = services.lines().map(|line| format!("      {line}\n")).collect();
-    format!("version: 1\nenvironments:\n  production:\n    services:\n{indented}")
+    format!("version: 1\nenvironments:\n  {environment}:\n    services:\n{indented}")
+}
+
+/// A directory that is gone when dropped; in memory where that is possible, so that no test waits for a disk.
+pub fn scratch() -> TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    match tempfile::tempdir_in(memory) {
+        Ok(directory) => directory,
+        Err(_) => tempfile::tempdir().unwrap(),
+    }
+}
+
+/// An environment as an operator registers it.
+pub fn environment(id: &EnvironmentRef, provider: &str, settings: &[(&str, &str)]) -> Environment {
+    Environment {
+        id: id.clone(),
+        provider: provider.into(),
+        settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        tracked: None,
+        secrets: Default::default(),
+        values: Default::default(),
+        allow_host_paths: Vec::new(),
+        allow_untracked: false,
+        run_as: None,
+        created_at: Timestamp::now(),
+    }
+}
+
+/// What a daemon opens at its start: a state directory, with providers that `connect` makes.
+pub fn open(
+    state: &Path,
+    connect: impl FnOnce(Git, Secrets) -> Arc<dyn Connect>,
+) -> Result<(Store, Passes, Syncs), StoreError> {
+    let store = Store::open(state)?;
+    let secrets = Secrets::new(Arc::new(Audit::new(store.clone())), state).unwrap();
+    let git = Git::new(GitSettings::new(state.join("mirrors")));
+    let providers = connect(git.clone(), secrets.clone());
+    let passes = Passes::new(Parts { store: store.clone(), git, secrets, providers });
+    let syncs = Syncs::new(store.clone(), passes.clone());
+    Ok((store, passes, syncs))
 }
 
 impl House {
     /// A house whose repository's first commit declares `services`.
     pub async fn new(services: &str) -> Self {
+        let id = "shop/production".parse().unwrap();
+        let runtime = Runtime::default();
+        let connect = Arc::new(runtime.clone());
+        House { runtime, ..House::build(environment(&id, "memory", &[]), services, |_, _| connect).await }
+    }
+
+    /// A house over any providers.
+    pub async fn build(
+        environment: Environment,
+        services: &str,
+        connect: impl FnOnce(Git, Secrets) -> Arc<dyn Connect>,
+    ) -> Self {
         let repo = Repo::new();
-        repo.commit(".trueup.yml", &file(services));
-        let state = tempfile::tempdir().unwrap();
-        let store = Store::open(state.path()).unwrap();
-        let id: EnvironmentRef = "shop/production".parse().unwrap();
+        let id = environment.id.clone();
+        repo.commit(".trueup.yml", &file_for(id.environment.as_str(), services));
+        let state = scratch();
+        let (store, passes, syncs) = open(state.path(), connect).unwrap();
         let project = Project {
             name: id.project.clone(),
             url: repo.url(),
@@ -61,30 +119,8 @@ impl House {
             created_at: Timestamp::now(),
         };
         store.add_project(project).await.unwrap();
-        let environment = Environment {
-            id: id.clone(),
-            provider: "memory".into(),
-            settings: Default::default(),
-            tracked: None,
-            secrets: Default::default(),
-            values: Default::default(),
-            allow_host_paths: Vec::new(),
-            allow_untracked: false,
-            run_as: None,
-            created_at: Timestamp::now(),
-        };
         store.add_environment(environment).await.unwrap();
-        let runtime = Runtime::default();
-        let secrets = Secrets::new(Arc::new(Audit::new(store.clone())), state.path()).unwrap();
-        let parts = Parts {
-            store: store.clone(),
-            git: Git::new(GitSettings::new(state.path().join("mirrors"))),
-            secrets,
-            providers: Arc::new(runtime.clone()),
-        };
-        let passes = Passes::new(parts);
-        let syncs = Syncs::new(store.clone(), passes.clone());
-        House { repo, runtime, store, passes, syncs, state, id }
+        House { repo, runtime: Runtime::default(), store, passes, syncs, state, id }
     }
 
     /// The same house with its syncs told of journal boundaries.
@@ -95,7 +131,7 @@ impl House {
 
     /// Commits another declaration.
     pub fn declare(&self, services: &str) {
-        self.repo.commit(".trueup.yml", &file(services));
+        self.repo.commit(".trueup.yml", &file_for(self.id.environment.as_str(), services));
     }
 
     /// The plan of now.

@@ -2,6 +2,8 @@
 
 pub mod backend;
 pub mod cases;
+pub mod cut;
+pub mod dock;
 pub mod docker;
 pub mod door;
 pub mod engine;
@@ -13,3 +15,4 @@ pub mod permit;
 pub mod repo;
 pub mod runtime;
 pub mod sides;
+pub mod spec;

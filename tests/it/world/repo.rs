@@ -13,7 +13,7 @@ pub struct Repo {
 impl Repo {
     /// An empty repository whose branch is `main`.
     pub fn new() -> Self {
-        let repo = Repo { dir: tempfile::tempdir().unwrap() };
+        let repo = Repo { dir: super::house::scratch() };
         repo.git(&["init", "--quiet", "--initial-branch=main"]);
         repo
     }

@@ -1,0 +1,116 @@
+//! Does a sync to the local provider do what its plan says, with a real supervisor and real processes?
+
+use std::sync::Arc;
+
+use trueup::plan::ActionKind;
+use trueup::provider::registry::Registry;
+use trueup::store::records::RunState;
+
+use crate::world::backend;
+use crate::world::dock::changes;
+use crate::world::house::{House, environment};
+use crate::world::local::Machine;
+
+const SERVE: &str = "#!/bin/sh\ntrap 'exit 0' TERM\necho release $R\nwhile :; do sleep 1 & wait $!; done\n";
+
+fn web(release: &str, check: &str, more: &str) -> String {
+    format!(
+        "web:\n  command: [./run.sh]\n  source: [run.sh]\n  env: {{R: \"{release}\"}}\n  healthcheck: {{command: [{check}], interval: 100ms, timeout: 5s, unhealthy_threshold: 3}}\n{more}"
+    )
+}
+
+async fn house(machine: &Machine, services: &str) -> House {
+    let id = "shop/production".parse().unwrap();
+    let environment = environment(&id, "local", &[("allow_own_user", "true")]);
+    let socket = machine.socket();
+    let house = House::build(environment, services, |git, secrets| Arc::new(Registry::new(git, secrets, socket))).await;
+    let script = house.repo.write("run.sh", SERVE);
+    std::fs::set_permissions(script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    house.repo.commit("README", "a shop");
+    house
+}
+
+async fn sync(house: &House) {
+    let run = house.sync().await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}\n{}", run.summary, house.output(run.id).await);
+    let plan = house.plan().await;
+    assert!(plan.is_empty() && plan.unknowns.is_empty(), "after a sync the plan is not empty: {plan:#?}");
+}
+
+/// The environments of everything that runs, which tell the releases.
+fn releases(machine: &Machine) -> Vec<String> {
+    let mut found: Vec<String> = machine
+        .processes()
+        .into_iter()
+        .filter_map(|pid| std::fs::read(format!("/proc/{pid}/environ")).ok())
+        .filter_map(|bytes| {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            text.split('\0').find_map(|entry| entry.strip_prefix("R=").map(str::to_owned))
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn created_changed_in_place_replaced_and_each_time_nothing_is_left() {
+    if !backend::git() {
+        return;
+    }
+    let machine = Machine::new().await;
+    let house = house(&machine, &web("1", "\"true\"", "")).await;
+    let plan = house.plan().await;
+    assert_eq!(plan.actions[0].kind, ActionKind::Create);
+    assert!(machine.processes().is_empty(), "planning started something");
+    sync(&house).await;
+    assert_eq!(releases(&machine), ["1"]);
+
+    house.declare(&web("1", "\"true\"", "  resources: {memory_limit: 256Mi}\n"));
+    let plan = house.plan().await;
+    assert_eq!(
+        (plan.actions[0].kind, changes(&plan)),
+        (ActionKind::InPlace, vec!["web.resources.memory_limit repo".into()])
+    );
+    sync(&house).await;
+
+    house.declare(&web("2", "\"true\"", "  resources: {memory_limit: 256Mi}\n"));
+    assert_eq!(house.plan().await.actions[0].kind, ActionKind::Replace);
+    sync(&house).await;
+    assert_eq!(releases(&machine), ["2"]);
+
+    // The code moved, and only that.
+    house.repo.commit("README", "still a shop");
+    assert!(house.plan().await.is_empty(), "a file that is no part of the source is no drift");
+    house.repo.commit("run.sh", &SERVE.replace("release", "the release"));
+    let plan = house.plan().await;
+    assert_eq!(changes(&plan), ["web.source repo"]);
+    sync(&house).await;
+
+    let back = house.passes.rollback_plan(&house.id, None, "olga").await.unwrap();
+    let run = house.carry_out(&back).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.summary);
+    assert_eq!(changes(&house.plan().await), ["web.source repo"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_is_not_healthy_makes_way_for_the_one_before() {
+    if !backend::git() {
+        return;
+    }
+    let machine = Machine::new().await;
+    let house = house(&machine, &web("1", "\"true\"", "")).await;
+    sync(&house).await;
+    let base = house.store.base(&house.id).await.unwrap();
+    house.declare(&web("2", "\"false\"", ""));
+    let run = house.sync().await;
+    let output = house.output(run.id).await;
+    assert_eq!(run.state, RunState::Failed);
+    assert!(run.summary.unwrap().contains("runs again as it was"), "{output}");
+    assert!(output.contains("release 2"), "its last words: {output}");
+    assert_eq!(releases(&machine), ["1"]);
+    assert_eq!(house.store.base(&house.id).await.unwrap(), base);
+    house.declare(&web("3", "\"true\"", ""));
+    sync(&house).await;
+    assert_eq!(releases(&machine), ["3"]);
+}
