@@ -336,3 +336,28 @@ async fn a_thousand_environments_are_observed_over_few_connections() {
     assert_eq!(count("GET /version"), 11, "each provider that comes after the last one went negotiates for itself");
     assert_eq!(count("/json"), 11 * 3 + count("GET /images"), "{}", calls.len());
 }
+
+#[tokio::test]
+async fn an_engine_that_never_answers_is_waited_for_once_by_all() {
+    let engine = Engine::start();
+    engine.fault("GET /version", Fault::Hang);
+    let engines = Engines::default();
+    let settings = BTreeMap::from([("host".to_owned(), engine.host()), ("timeout".to_owned(), "1s".to_owned())]);
+    let providers: Vec<DockerProvider> = (0..20)
+        .map(|number| {
+            let id = format!("p{number}/production").parse().unwrap();
+            DockerProvider::connect_shared(&engines, id, &settings, Arc::new(Passwords)).unwrap()
+        })
+        .collect();
+    let all = futures_util::future::join_all(providers.iter().map(Provider::observe)).await;
+    assert!(all.into_iter().all(|live| unknown(live.services).contains("did not answer")));
+    assert_eq!(engine.calls(), ["GET /version"], "one question, twenty answers");
+}
+
+#[tokio::test]
+async fn tls_files_that_are_missing_are_named() {
+    let settings =
+        [("host", "tcp://127.0.0.1:1"), ("tls_ca", "/no/ca.pem"), ("tls_cert", "/no/c.pem"), ("tls_key", "/no/k.pem")];
+    let why = unknown(connect(&shop(), &settings).observe().await.services);
+    assert!(why.contains("/no/ca.pem") && why.contains("tls_ca"), "{why}");
+}

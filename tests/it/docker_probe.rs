@@ -125,3 +125,26 @@ async fn a_helper_beside_the_replica_probes_where_it_cannot_be_dialled() {
     assert_eq!(left, replica.0, "helpers are removed");
     assert_eq!(world.services().await.len(), 1, "and are no services");
 }
+
+#[tokio::test]
+async fn without_a_declared_check_the_images_own_counts() {
+    if !available() {
+        return;
+    }
+    let world = World::new().await;
+    let mut run = vec!["run".to_owned(), "-d".to_owned()];
+    run.extend(world.label_arguments("web"));
+    for argument in ["--health-cmd", "test -e /tmp/well", "--health-interval", "500ms", "--health-retries", "1"] {
+        run.push(argument.to_owned());
+    }
+    run.push(world.image.clone());
+    let replica = ReplicaId(docker(&run));
+    let running = check(Probe::Running);
+    let probe = || world.provider.probe(&replica, &running);
+    assert!(matches!(probe().await, ProbeOutcome::Pending | ProbeOutcome::Failed(_)), "not before it was checked");
+    eventually("it fails", || async { matches!(probe().await, ProbeOutcome::Failed(_)) }).await;
+    assert_eq!(world.replica("web").await.health.word(), "unhealthy");
+    docker(&["exec", &replica.0, "touch", "/tmp/well"]);
+    eventually("it passes", || async { probe().await == ProbeOutcome::Passed }).await;
+    assert_eq!(world.replica("web").await.health.word(), "healthy");
+}

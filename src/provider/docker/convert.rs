@@ -13,12 +13,15 @@ use super::labels::{self, Identity};
 use super::mounts;
 use crate::live::field::FieldPath;
 use crate::live::image::{ContentDigest, ImageRef, ImageValue};
-use crate::live::quantity::{Bytes, Millis, NanoCpus};
+use crate::live::quantity::{Bytes, DURATION_MAX, Millis, NanoCpus};
 use crate::live::value::{PortBinding, RestartPolicy, Value};
 use crate::live::{LiveLeaf, LiveReplica, Observed, ReplicaId};
 
 /// The Engine's grace period where a container has none of its own.
 pub(super) const DEFAULT_GRACE: Millis = Millis(10_000);
+
+/// The fewest digits that `docker` prints of an id.
+const SHORT_ID: usize = 12;
 
 /// The default of the Engine's CPU period, in microseconds.
 pub(super) const DEFAULT_CPU_PERIOD: i64 = 100_000;
@@ -51,7 +54,9 @@ pub(super) fn replica(
     leaves.insert(FieldPath::Restart, Observed::Known(restart_leaf));
     let stopped = health::stopped(inspect.state.as_ref(), restart);
     leaves.insert(FieldPath::Stopped, Observed::Known(LiveLeaf::set(Value::Flag(stopped))));
-    let grace = config.stop_timeout.map_or(DEFAULT_GRACE, |seconds| Millis(seconds.max(0).unsigned_abs() * 1_000));
+    // -1 waits without end; the longest duration that can be written stands for it.
+    let seconds = |seconds: i64| u64::try_from(seconds).map_or(DURATION_MAX, |s| Millis(s.saturating_mul(1_000)));
+    let grace = config.stop_timeout.map_or(DEFAULT_GRACE, seconds);
     let grace_leaf = LiveLeaf { value: Value::Duration(grace), supplied: grace == DEFAULT_GRACE };
     leaves.insert(FieldPath::StopGracePeriod, Observed::Known(grace_leaf));
     if let Some(cpu) = cpu_limit(host) {
@@ -74,11 +79,19 @@ pub(super) fn replica(
 }
 
 fn image_value(inspect: &ContainerInspectResponse, config: &ContainerConfig, image: Option<&ImageFacts>) -> ImageValue {
-    let reference = config.image.as_deref().and_then(|text| text.parse::<ImageRef>().ok());
+    let id = inspect.image.as_deref().unwrap_or_default();
+    let by_name = config.image.as_deref().filter(|text| !names_by_id(text, id));
+    let reference = by_name.and_then(|text| text.parse::<ImageRef>().ok());
     let mut content: BTreeSet<ContentDigest> = inspect.image.as_deref().and_then(content_of_id).into_iter().collect();
     content.extend(reference.iter().filter_map(|reference| reference.digest.clone()));
     content.extend(image.iter().flat_map(|image| image.content.iter().cloned()));
     ImageValue { reference, content }
+}
+
+/// Whether a container was made from `text` as an image id, in full or its first digits, and so bears no name.
+fn names_by_id(text: &str, id: &str) -> bool {
+    let digits = |text: &str| text.strip_prefix("sha256:").unwrap_or(text).to_owned();
+    text.starts_with("sha256:") || (text.len() >= SHORT_ID && digits(id).starts_with(text))
 }
 
 /// The leaves that an image may supply.

@@ -173,3 +173,23 @@ fn stopped_is_what_the_restart_policy_would_have_run() {
         assert_eq!(found, Some(Value::Flag(stopped)), "{status:?} {code} {policy:?}");
     }
 }
+
+#[test]
+fn a_container_made_from_an_id_bears_no_name() {
+    let id = format!("sha256:{}", "a".repeat(64));
+    for (text, name) in [
+        (id.as_str(), None),
+        ("aaaaaaaaaaaa", None),
+        ("nginx:1.27", Some("nginx:1.27")),
+        ("aaaa", Some("aaaa:latest")),
+        ("bbbbbbbbbbbb", Some("bbbbbbbbbbbb:latest")),
+    ] {
+        let config = ContainerConfig { image: Some(text.into()), ..Default::default() };
+        let live = convert(&container(config, HostConfig::default()), Some(&facts()));
+        let Some(Value::Image(image)) = leaf(&live, &FieldPath::Image).map(|leaf| leaf.value.clone()) else {
+            panic!("an image")
+        };
+        assert_eq!(image.reference.map(|reference| reference.familiar()).as_deref(), name, "{text}");
+        assert!(image.content.iter().any(|digest| digest.as_str() == id));
+    }
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error;
@@ -22,6 +22,17 @@ pub(super) const CHANGE: Duration = Duration::from_secs(120);
 
 /// How many reads one Engine is asked at once, by however many environments.
 const READS_AT_ONCE: usize = 16;
+
+/// How long a failed connection answers for those that follow.
+const FAILURE_KEPT: Duration = Duration::from_millis(500);
+
+/// Whether an Engine was spoken to yet.
+#[derive(Debug)]
+enum Negotiated {
+    Not,
+    With(Docker),
+    Failed(Instant, EngineError),
+}
 
 /// Why the Engine did not do what it was asked. Messages hold no secret that Trueup sent.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -65,7 +76,7 @@ pub(super) struct Engine {
     pub(super) address: Address,
     /// How long it may take over a read.
     pub(super) read_limit: Duration,
-    negotiated: AsyncMutex<Option<Docker>>,
+    negotiated: AsyncMutex<Negotiated>,
     turns: Semaphore,
     host_name: OnceCell<String>,
     pub(super) images: ImageCache,
@@ -77,7 +88,7 @@ impl Engine {
         Engine {
             address,
             read_limit,
-            negotiated: AsyncMutex::new(None),
+            negotiated: AsyncMutex::new(Negotiated::Not),
             turns: Semaphore::new(READS_AT_ONCE),
             host_name: OnceCell::new(),
             images: ImageCache::default(),
@@ -88,16 +99,30 @@ impl Engine {
     /// The client, its API version negotiated on first use.
     pub(super) async fn client(&self) -> Result<Docker, EngineError> {
         let mut negotiated = self.negotiated.lock().await;
-        if let Some(docker) = &*negotiated {
-            return Ok(docker.clone());
+        match &*negotiated {
+            Negotiated::With(docker) => return Ok(docker.clone()),
+            // Whoever waited for this answer does not wait for the next one too.
+            Negotiated::Failed(at, error) if at.elapsed() < FAILURE_KEPT => return Err(error.clone()),
+            Negotiated::Not | Negotiated::Failed(..) => {}
         }
+        match self.negotiate().await {
+            Ok(docker) => {
+                *negotiated = Negotiated::With(docker.clone());
+                Ok(docker)
+            }
+            Err(error) => {
+                *negotiated = Negotiated::Failed(Instant::now(), error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    async fn negotiate(&self) -> Result<Docker, EngineError> {
         let fresh = transport::client(&self.address).map_err(|e| self.explain(e))?;
-        let docker = match tokio::time::timeout(self.read_limit, fresh.negotiate_version()).await {
-            Ok(answer) => answer.map_err(|e| self.explain(e))?,
-            Err(_) => return Err(self.late(self.read_limit)),
-        };
-        *negotiated = Some(docker.clone());
-        Ok(docker)
+        match tokio::time::timeout(self.read_limit, fresh.negotiate_version()).await {
+            Ok(answer) => answer.map_err(|e| self.explain(e)),
+            Err(_) => Err(self.late(self.read_limit)),
+        }
     }
 
     /// Asks the Engine something that changes nothing.
@@ -127,7 +152,7 @@ impl Engine {
                 if matches!(&error, Error::DockerResponseServerError { status_code: 400, message }
                     if message.contains("client version"))
                 {
-                    *self.negotiated.lock().await = None;
+                    *self.negotiated.lock().await = Negotiated::Not;
                 }
                 Err(self.explain(error))
             }

@@ -26,7 +26,7 @@ pub const OBEDIENT: &str = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; d
 
 const APPLETS: &[&str] = &[
     "sh", "sleep", "httpd", "nc", "head", "cat", "env", "printf", "echo", "true", "false", "wget", "id", "ls", "mkdir",
-    "touch", "hostname", "printenv", "kill",
+    "touch", "test", "hostname", "printenv", "kill",
 ];
 
 /// Whether Docker and a static busybox are here.

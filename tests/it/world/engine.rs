@@ -3,7 +3,9 @@
 //!
 //! It stands in where the real one cannot be made to do a thing: fail halfway, vanish, answer slowly, hold thousands.
 
+#[path = "engine/routes.rs"]
 mod routes;
+#[path = "engine/state.rs"]
 mod state;
 
 use std::path::PathBuf;
