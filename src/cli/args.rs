@@ -9,8 +9,8 @@ use crate::cli::client::{Client, ClientError, Endpoint};
 use crate::cli::failure::Advice;
 use crate::cli::terminal::Terminal;
 use crate::cli::{
-    Outcome, completions, doctor, env, history, logs, plan, project, refresh, rollback, sample_server, schema, service,
-    show, status, supervise, sync, token, validate, why,
+    Outcome, completions, doctor, env, history, logs, plan, project, quickstart, refresh, rollback, sample_server,
+    schema, serve, service, show, status, supervise, sync, token, validate, why,
 };
 use crate::settings::Settings;
 
@@ -40,8 +40,10 @@ Write the file:
   schema       The file's JSON Schema, for editors
 
 Run and look after:
+  serve        The daemon: watches, compares, and syncs when asked
   supervise    Own the processes of `local` environments, apart from the daemon
   doctor       Check everything between this terminal and what runs
+  quickstart   See it all on a sample repository, in a minute, leaving nothing behind
   completions  Completions for a shell";
 
 const EXIT_CODES: &str = "\
@@ -73,7 +75,15 @@ pub(super) struct Connection {
     #[arg(long, global = true, env = "TRUEUP_SOCKET", value_name = "PATH", help_heading = "Daemon")]
     socket: Option<PathBuf>,
     /// The daemon's URL, instead of its socket; the bearer token is read from TRUEUP_TOKEN
-    #[arg(long, global = true, env = "TRUEUP_URL", value_name = "URL", help_heading = "Daemon")]
+    // Its id must be no verb's: clap would take one argument for the other.
+    #[arg(
+        id = "daemon-url",
+        long = "url",
+        global = true,
+        env = "TRUEUP_URL",
+        value_name = "URL",
+        help_heading = "Daemon"
+    )]
     url: Option<String>,
 }
 
@@ -123,8 +133,10 @@ enum Verb {
     Token(token::Token),
     Validate(validate::Validate),
     Schema(schema::Schema),
+    Serve(serve::Serve),
     Supervise(supervise::Supervise),
     Doctor(doctor::Doctor),
+    Quickstart(quickstart::Quickstart),
     #[command(hide = true)]
     SampleServer(sample_server::SampleServer),
     Completions(completions::Completions),
@@ -146,8 +158,11 @@ pub(super) fn dispatch(cli: Cli, terminal: &mut Terminal) -> anyhow::Result<Outc
         Verb::Schema(verb) => schema::run(&verb, terminal),
         Verb::Completions(verb) => completions::run(&verb, terminal),
         Verb::SampleServer(verb) => sample_server::run(&verb),
+        Verb::Serve(verb) => serve::run(&verb, connection.socket.as_deref()),
         Verb::Supervise(verb) => supervise::run(&verb),
         Verb::Doctor(verb) => block_on(doctor::run(&verb, &connection, terminal)),
+        Verb::Quickstart(verb) => block_on(quickstart::run(&verb, terminal)),
+        Verb::Plan(verb) if verb.is_offline() => block_on(plan::run_offline(&verb, terminal)),
         online => {
             let context = Context { client: connection.client()?, terminal };
             block_on(dispatch_online(online, context))
@@ -174,8 +189,10 @@ async fn dispatch_online(verb: Verb, context: Context<'_>) -> anyhow::Result<Out
         | Verb::Schema(_)
         | Verb::Completions(_)
         | Verb::SampleServer(_)
+        | Verb::Serve(_)
         | Verb::Supervise(_)
-        | Verb::Doctor(_) => anyhow::bail!("this verb needs no daemon and was carried out without one"),
+        | Verb::Doctor(_)
+        | Verb::Quickstart(_) => anyhow::bail!("this verb needs no daemon and was carried out without one"),
     }
 }
 
@@ -192,6 +209,24 @@ mod tests {
     #[test]
     fn the_tree_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_verb_takes_a_global_argument_for_its_own() {
+        let command = Cli::command();
+        let global: Vec<&str> = command.get_arguments().map(|argument| argument.get_id().as_str()).collect();
+        fn check(command: &clap::Command, global: &[&str]) {
+            for verb in command.get_subcommands() {
+                for argument in verb.get_arguments() {
+                    let id = argument.get_id().as_str();
+                    // `supervise` has a socket of its own, by the same name and of the same type on purpose.
+                    let own = verb.get_name() == "supervise" && id == "socket";
+                    assert!(own || !global.contains(&id), "{} {id}", verb.get_name());
+                }
+                check(verb, global);
+            }
+        }
+        check(&command, &global);
     }
 
     #[test]

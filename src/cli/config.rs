@@ -65,19 +65,18 @@ impl Life {
     }
 }
 
-/// Starts the log, on standard error or, under systemd, in the journal. `TRUEUP_LOG` refines what is logged
-/// (`info,trueup::git=debug`).
+/// Starts the log, on standard error or, under systemd, in the journal. `TRUEUP_LOG` (or
+/// `RUST_LOG`) refines what is logged (`info,trueup::git=debug`).
 ///
 /// # Errors
-/// `TRUEUP_LOG` is not valid, or the journal cannot be written.
+/// The variable is not valid, or the journal cannot be written.
 pub(super) fn start_log(log: &Log) -> anyhow::Result<()> {
     let level = log.level.word();
     // What libraries say below a warning is of use only to someone who asks for it.
     let default = format!("warn,trueup={level}");
-    let filter = match std::env::var("TRUEUP_LOG") {
-        Ok(directives) => EnvFilter::try_new(&directives).context("TRUEUP_LOG is not valid")?,
-        Err(_) => EnvFilter::try_new(default)?,
-    };
+    let wanted = std::env::var("TRUEUP_LOG").or_else(|_| std::env::var("RUST_LOG"));
+    let directives = wanted.as_deref().unwrap_or(&default);
+    let filter = EnvFilter::try_new(directives).context("TRUEUP_LOG (or RUST_LOG) is not valid")?;
     let registry = tracing_subscriber::registry().with(filter);
     // systemd sets this where standard error goes to the journal.
     if std::env::var_os("JOURNAL_STREAM").is_some() && log.format == LogFormat::Text {

@@ -105,7 +105,7 @@ fn of_error(problem: &ClientError) -> Finding {
 
 /// What can be seen from here of the machine that this command runs on.
 fn machine() -> Vec<Finding> {
-    let mut found = vec![settings(), docker_socket(), clock()];
+    let mut found = vec![settings(), permissions(), git(), docker_socket(), clock()];
     found.extend(supervisor());
     found.push(systemd());
     found
@@ -119,6 +119,50 @@ fn settings() -> Finding {
         },
         Err(problem) if problem.kind() == ErrorKind::NotFound => ok(format!("no {SETTINGS_FILE}: every default holds")),
         Err(problem) => warning(format!("{SETTINGS_FILE} cannot be read: {problem}"), "run this with sudo to check it"),
+    }
+}
+
+/// Who is asking, and what that means at the daemon's socket.
+fn permissions() -> Finding {
+    let uid = rustix::process::geteuid();
+    if uid.is_root() {
+        return ok("you are root: an admin at the daemon's socket");
+    }
+    let groups = match std::fs::read_to_string("/etc/group") {
+        Ok(groups) => groups,
+        Err(problem) => return warning(format!("/etc/group cannot be read: {problem}"), "run this with sudo"),
+    };
+    let group = Settings::default().socket_group;
+    let gid = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(group.as_str())).then(|| fields.nth(1)?.parse::<u32>().ok())?
+    });
+    let own = match rustix::process::getgroups() {
+        Ok(own) => own,
+        Err(problem) => return warning(format!("your groups cannot be read: {problem}"), "run this with sudo"),
+    };
+    match gid {
+        None => ok(format!("there is no group `{group}` here: only root and the daemon's own user may talk to it")),
+        Some(gid) if own.iter().any(|group| group.as_raw() == gid) => {
+            ok(format!("you are in the group `{group}`: an operator at the daemon's socket"))
+        }
+        Some(_) => warning(
+            format!("you are not in the group `{group}`, whose members may talk to the daemon"),
+            "sudo usermod -aG trueup $USER, then log in again",
+        ),
+    }
+}
+
+/// Trueup reads Git itself; only `ssh://` takes a program of the machine.
+fn git() -> Finding {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join("ssh").is_file()) {
+        ok("Git needs nothing here; for ssh:// repositories there is ssh")
+    } else {
+        warning(
+            "there is no ssh here, which repositories over ssh:// need",
+            "fine for https:// and local ones; else apt install openssh-client",
+        )
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::bail;
 use clap::Args;
 use reqwest::Method;
 
 use crate::cli::args::Context;
 use crate::cli::client::{Client, ClientError};
+use crate::cli::offline::{self, Offline};
 use crate::cli::terminal::Terminal;
 use crate::cli::{Outcome, missing};
 use crate::http::dto::PlanRequest;
@@ -17,12 +19,15 @@ use crate::plan::Plan;
 ///
 /// Looks at Git and at what runs now, compares, and changes nothing. The plan's digest is what `trueup sync --plan`
 /// takes: it then carries out exactly this plan, or refuses and says what moved.
+///
+/// With --file, a file that is in no repository yet is planned against what runs, without a daemon.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   trueup plan shop/production                      the tip of the tracked branch
   trueup plan shop/production --ref feature        any branch, tag, commit, or refs/pull/7/head
   trueup plan shop/production --service web        only this service
+  trueup plan --file .trueup.yml --provider docker --project shop --environment production
 
 Reading it: + create, ~ change, -/+ replace, - delete. Each changed field says its cause:
   new    nothing was applied here yet      repo   the file changed
@@ -32,10 +37,12 @@ Reading it: + create, ~ change, -/+ replace, - delete. Each changed field says i
 Exit codes: 0 in sync, 2 drift, 1 error, or too little could be seen to say.")]
 pub(super) struct PlanArgs {
     /// The environment, as PROJECT/ENVIRONMENT
-    #[arg(value_name = "PROJECT/ENVIRONMENT")]
-    target: EnvironmentRef,
+    #[arg(value_name = "PROJECT/ENVIRONMENT", required_unless_present = "file", conflicts_with = "file")]
+    target: Option<EnvironmentRef>,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    offline: Offline,
     /// Print the plan as JSON
     #[arg(long)]
     json: bool,
@@ -73,9 +80,25 @@ impl Options {
     }
 }
 
+impl PlanArgs {
+    /// Whether it takes no daemon.
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline.file.is_some()
+    }
+}
+
+/// Makes the plan here, from a file and what runs.
+pub(super) async fn run_offline(verb: &PlanArgs, terminal: &mut Terminal) -> anyhow::Result<Outcome> {
+    match offline::plan(&verb.offline, &verb.options, terminal).await? {
+        Some(plan) => present(&plan, verb.json, terminal),
+        None => Ok(Outcome::Unclear),
+    }
+}
+
 /// Asks the daemon for the plan and shows it.
 pub(super) async fn run(verb: &PlanArgs, context: Context<'_>) -> anyhow::Result<Outcome> {
-    let plan = make(&context.client, &verb.target, &verb.options.request(None)).await?;
+    let Some(target) = &verb.target else { bail!("name an environment, as PROJECT/ENVIRONMENT") };
+    let plan = make(&context.client, target, &verb.options.request(None)).await?;
     present(&plan, verb.json, context.terminal)
 }
 

@@ -77,7 +77,7 @@ pub(super) struct Set {
     /// The project's name
     name: ProjectName,
     /// The repository
-    #[arg(long)]
+    #[arg(long = "repository", value_name = "URL")]
     url: Option<String>,
     /// Where the daemon finds the token, password or key
     #[arg(long, value_name = "REFERENCE")]

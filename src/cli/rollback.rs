@@ -1,15 +1,14 @@
 //! `trueup rollback`: back to a recorded release, through the same door as `sync`.
 
 use clap::Args;
-use reqwest::Method;
 
 use crate::cli::args::Context;
-use crate::cli::client::{Client, ClientError};
+use crate::cli::client::Client;
 use crate::cli::failure::Advice;
 use crate::cli::plan::{self, Options};
 use crate::cli::sync::{self, Consent};
-use crate::cli::{Outcome, follow, history};
-use crate::http::dto::{RollbackBody, RunStarted, RunState};
+use crate::cli::{Outcome, history};
+use crate::http::dto::{RollbackBody, RunState};
 use crate::ids::{EnvironmentRef, RunId, ServiceName};
 
 /// Go back to a recorded release, after showing the plan and asking
@@ -56,16 +55,8 @@ pub(super) async fn run(verb: &Rollback, context: Context<'_>) -> anyhow::Result
     if !sync::agreed(&plan, &verb.consent, "Go back to this release?", terminal)? {
         return Ok(Outcome::Unclear);
     }
-    if plan.actions.is_empty() {
-        return sync::nothing_to_do(&plan);
-    }
     let body = RollbackBody { plan: plan.digest.to_string(), to: plan.options.rollback_to };
-    let path = format!("/projects/{}/environments/{}/rollback", verb.target.project, verb.target.environment);
-    let started: Result<RunStarted, ClientError> = client.send(Method::POST, &path, &body).await;
-    match started {
-        Ok(started) => follow::run(&client, started.run, verb.consent.detach, terminal).await,
-        Err(error) => sync::refused(&client, &verb.target, error, terminal).await,
-    }
+    sync::carry_out(&client, &plan, ("rollback", body), verb.consent.detach, terminal).await
 }
 
 /// The latest release that was whole, before the present one.

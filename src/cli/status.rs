@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::cli::Outcome;
 use crate::cli::args::Context;
-use crate::cli::client::Client;
+use crate::cli::client::{Client, ClientError};
 use crate::cli::failure::Advice;
 use crate::cli::suggest::nearest;
 use crate::cli::table::{Cell, Table};
@@ -55,12 +55,14 @@ fn scope(text: &str) -> Result<Scope, InvalidId> {
 
 /// Asks and shows.
 pub(super) async fn run(verb: &Status, context: Context<'_>) -> anyhow::Result<Outcome> {
-    let views: Vec<StatusView> = context.client.get(&path(verb.scope.as_ref())).await?;
-    if views.is_empty()
-        && let Some(scope) = &verb.scope
-    {
-        return Err(nothing_there(&context.client, scope).await);
-    }
+    let reply: Result<Vec<StatusView>, ClientError> = context.client.get(&path(verb.scope.as_ref())).await;
+    let views = match (reply, &verb.scope) {
+        (Err(error), Some(scope)) if error.status() == Some(404) => {
+            return Err(nothing_there(&context.client, scope).await);
+        }
+        (Ok(views), Some(scope)) if views.is_empty() => return Err(nothing_there(&context.client, scope).await),
+        (reply, _) => reply?,
+    };
     show(&views, verb.json, context.terminal)
 }
 

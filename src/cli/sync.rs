@@ -2,6 +2,7 @@
 
 use clap::Args;
 use reqwest::Method;
+use serde::Serialize;
 
 use crate::cli::args::Context;
 use crate::cli::client::{Client, ClientError};
@@ -9,7 +10,7 @@ use crate::cli::failure::Advice;
 use crate::cli::plan::{self, Options};
 use crate::cli::terminal::{Terminal, Tone};
 use crate::cli::{Outcome, confirm, follow, missing};
-use crate::http::dto::{RunStarted, SyncBody};
+use crate::http::dto::{NothingToDo, RunStarted, SyncBody};
 use crate::ids::{DIGEST_PREFIX_MIN, EnvironmentRef};
 use crate::plan::Plan;
 
@@ -75,16 +76,8 @@ pub(super) async fn run(verb: &SyncArgs, context: Context<'_>) -> anyhow::Result
     if !agreed(&plan, &verb.consent, "Carry out this plan?", terminal)? {
         return Ok(Outcome::Unclear);
     }
-    if plan.actions.is_empty() {
-        return nothing_to_do(&plan);
-    }
     let body = SyncBody { plan: plan.digest.to_string(), reference: None, services: None, prune: None };
-    let path = format!("/projects/{}/environments/{}/sync", verb.target.project, verb.target.environment);
-    let started: Result<RunStarted, ClientError> = client.send(Method::POST, &path, &body).await;
-    match started {
-        Ok(started) => follow::run(&client, started.run, verb.consent.detach, terminal).await,
-        Err(error) => refused(&client, &verb.target, error, terminal).await,
-    }
+    carry_out(&client, &plan, ("sync", body), verb.consent.detach, terminal).await
 }
 
 /// The recorded plan of a digest.
@@ -130,13 +123,41 @@ pub(super) fn agreed(plan: &Plan, consent: &Consent, question: &str, terminal: &
     Ok(false)
 }
 
-/// A plan without actions needs no run; what it could not see or will not touch decides the exit code.
-pub(super) fn nothing_to_do(plan: &Plan) -> anyhow::Result<Outcome> {
-    Ok(if plan.unknowns.is_empty() { Outcome::Done } else { Outcome::Unclear })
+/// What the daemon answers to a confirmed plan.
+#[derive(Debug, serde::Deserialize)]
+#[serde(untagged)]
+pub(super) enum Started {
+    /// A run was begun.
+    Run(RunStarted),
+    /// Everything is in sync; base was recorded anew for these.
+    Nothing(NothingToDo),
+}
+
+/// Sends the confirmed plan's digest and follows what comes of it.
+pub(super) async fn carry_out<B: Serialize>(
+    client: &Client,
+    plan: &Plan,
+    (verb, body): (&str, B),
+    detach: bool,
+    terminal: &mut Terminal,
+) -> anyhow::Result<Outcome> {
+    let target = &plan.environment;
+    let path = format!("/projects/{}/environments/{}/{verb}", target.project, target.environment);
+    match client.send::<B, Started>(Method::POST, &path, &body).await {
+        Ok(Started::Run(started)) => follow::run(client, started.run, detach, terminal).await,
+        Ok(Started::Nothing(nothing)) => {
+            for service in nothing.recorded {
+                terminal.line(&format!("{service}: found as declared, and recorded so."))?;
+            }
+            // Nothing had to be done, but what could not be seen is not in sync for that.
+            Ok(if plan.unknowns.is_empty() { Outcome::Done } else { Outcome::Unclear })
+        }
+        Err(error) => refused(client, target, error, terminal).await,
+    }
 }
 
 /// Tells why a sync was refused; where the plan moved, what moved and what the plan is now.
-pub(super) async fn refused(
+async fn refused(
     client: &Client,
     target: &EnvironmentRef,
     error: ClientError,

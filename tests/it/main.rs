@@ -3,6 +3,8 @@
 // Tests may unwrap: a panic is how they fail.
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, dead_code)]
 
+mod cli;
+mod cli_daemon;
 mod crash;
 mod daemon;
 mod declared;
@@ -45,6 +47,7 @@ mod local_users;
 mod plan_applied;
 mod plan_digest;
 mod plan_rules;
+mod quickstart;
 mod store;
 mod sync;
 mod world;

@@ -9,6 +9,7 @@ pub mod door;
 pub mod engine;
 pub mod git_server;
 pub mod house;
+pub mod installation;
 pub mod leaves;
 pub mod local;
 pub mod permit;
