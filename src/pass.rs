@@ -12,7 +12,7 @@ mod seen;
 mod verify;
 mod why;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -162,15 +162,22 @@ impl Passes {
         self.seen.forget(id);
     }
 
-    /// The plan back to the release that `to` recorded, by default the one before the present.
+    /// The plan back to the release that `to` recorded, by default the one before the present; of these services
+    /// only, where they are named.
     ///
     /// # Errors
     /// [`PassError::NoRelease`] where there is none.
-    pub async fn rollback_plan(&self, id: &EnvironmentRef, to: Option<RunId>, actor: &str) -> Result<Plan, PassError> {
+    pub async fn rollback_plan(
+        &self,
+        id: &EnvironmentRef,
+        to: Option<RunId>,
+        services: Option<BTreeSet<ServiceName>>,
+        actor: &str,
+    ) -> Result<Plan, PassError> {
         let site = self.site(id).await?;
         let run = self.release_to(id, to).await?;
         let reading = self.release(id, run).await?;
-        let options = PlanOptions { rollback_to: Some(run), ..PlanOptions::default() };
+        let options = PlanOptions { services, prune: false, rollback_to: Some(run) };
         let (plan, _) = self.plan_of(&site, reading, options, actor).await?;
         self.parts.store.save_plan(&plan).await?;
         Ok(plan)
@@ -182,7 +189,7 @@ impl Passes {
     /// [`PassError`]; nothing was changed.
     pub async fn again(&self, plan: &Plan, actor: &str) -> Result<Plan, PassError> {
         match plan.options.rollback_to {
-            Some(run) => self.rollback_plan(&plan.environment, Some(run), actor).await,
+            Some(run) => self.rollback_plan(&plan.environment, Some(run), plan.options.services.clone(), actor).await,
             None => {
                 let tracked = self.tracked(&plan.environment).await?;
                 let reference = (plan.reference != tracked).then(|| plan.reference.clone());

@@ -12,7 +12,7 @@ use crate::deploy::recreate::{Aftermath, Deployment};
 use crate::ids::{SecretName, ServiceName};
 use crate::live::field::FieldPath;
 use crate::live::value::Value;
-use crate::live::{LiveService, Observed};
+use crate::live::{Health, LiveService, Observed};
 use crate::pass::{PassError, Passes};
 use crate::plan::{Action, ActionKind, Plan};
 use crate::provider::{Progress, Provider};
@@ -310,6 +310,10 @@ impl Service<'_> {
             match applied.services.get(service) {
                 Some(base) => store.record_base(environment, service, base.clone()).await?,
                 None => store.forget_base(environment, service).await?,
+            }
+            if matches!(self.action.kind, ActionKind::Create | ActionKind::Replace) {
+                // It has just passed its health gate: probes go on from there.
+                store.put_health(environment, service, Health::Healthy, Timestamp::now()).await?;
             }
             Ok::<(), Failure>(())
         };

@@ -294,7 +294,7 @@ async fn a_rollback_brings_the_recorded_image_back_and_the_tip_shows_as_drift() 
     dock.declare(&service("web", &["env: {RELEASE: two}"]).replace("busybox:1", "busybox:2"));
     dock.sync().await;
     assert_ne!(dock.inspect("web")["Image"], first);
-    let back = dock.house.passes.rollback_plan(&dock.house.id, None, "olga").await.unwrap();
+    let back = dock.house.passes.rollback_plan(&dock.house.id, None, None, "olga").await.unwrap();
     let run = dock.house.carry_out(&back).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.summary);
     assert_eq!(dock.inspect("web")["Image"], first);

@@ -56,7 +56,7 @@ async fn a_tag_that_moved_at_its_registry_is_input_and_a_rollback_finds_the_old_
     dock.world.adopt_image(new["Image"].as_str().unwrap());
     assert_ne!(new["Image"], old["Image"]);
 
-    let back = dock.house.passes.rollback_plan(&dock.house.id, None, "olga").await.unwrap();
+    let back = dock.house.passes.rollback_plan(&dock.house.id, None, None, "olga").await.unwrap();
     let run = dock.house.carry_out(&back).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.summary);
     assert_eq!(dock.inspect("web")["Image"], old["Image"], "the recorded digest, not what the tag means now");

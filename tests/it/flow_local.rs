@@ -87,7 +87,7 @@ async fn created_changed_in_place_replaced_and_each_time_nothing_is_left() {
     assert_eq!(changes(&plan), ["web.source repo"]);
     sync(&house).await;
 
-    let back = house.passes.rollback_plan(&house.id, None, "olga").await.unwrap();
+    let back = house.passes.rollback_plan(&house.id, None, None, "olga").await.unwrap();
     let run = house.carry_out(&back).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.summary);
     assert_eq!(changes(&house.plan().await), ["web.source repo"]);

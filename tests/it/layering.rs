@@ -302,7 +302,7 @@ fn arrows_point_downwards_only() {
                         .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
                 };
                 let own = within(&source.module.as_str());
-                if !own && !may_use.iter().any(|name| within(name)) {
+                if !own && !may_use.iter().any(within) {
                     findings.push(format!(
                         "src/{}:{number}: {} must not use: {}",
                         source.path,

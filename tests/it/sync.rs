@@ -243,7 +243,7 @@ async fn a_rollback_goes_back_and_the_tip_shows_as_drift() {
     house.sync().await;
     house.declare(&WEB.replace("web:1", "web:2"));
     house.sync().await;
-    let plan = house.passes.rollback_plan(&house.id, None, "olga").await.unwrap();
+    let plan = house.passes.rollback_plan(&house.id, None, None, "olga").await.unwrap();
     let run = house.carry_out(&plan).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.summary);
     let image = house.runtime.running("web")[0].leaves[&FieldPath::Image].to_string();

@@ -36,10 +36,10 @@ pub(in crate::http) async fn plan(
         validate::reference("reference", reference)?;
     }
     let plan = match options.rollback_to {
-        Some(_) if reference.is_some() || options.services.is_some() || options.prune => {
-            return Err(Problem::unprocessable("rollback_to: a rollback takes no ref, services or prune"));
+        Some(_) if reference.is_some() || options.prune => {
+            return Err(Problem::unprocessable("rollback_to: a rollback takes no ref and does not prune"));
         }
-        Some(run) => state.passes.rollback_plan(&id, Some(run), &actor.name).await?,
+        Some(run) => state.passes.rollback_plan(&id, Some(run), options.services, &actor.name).await?,
         None => state.passes.plan(&id, &pass::PlanRequest { reference, options }, &actor.name).await?,
     };
     Ok(Json(plan))
