@@ -15,6 +15,62 @@ use crate::world::cut::Wire;
 use crate::world::dock::{Dock, Site, changes, inspect, service};
 use crate::world::docker::{available, docker, try_docker};
 
+/// Serves files, says which release it is, and ends at once when told to.
+const SERVE: &str =
+    "echo release {{.Env.R}}; httpd -p 8080 -h /www; trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done";
+
+fn serving(release: &str, check: &str, more: &[&str]) -> String {
+    let command = SERVE.replace("{{.Env.R}}", release);
+    let mut text = format!("web:\n  image: busybox:1\n  command: [sh, -c, \"{command}\"]\n  port: 8080\n  {check}\n");
+    more.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+    text
+}
+
+#[tokio::test]
+async fn whatever_fails_the_old_runs_as_it_was_and_the_next_sync_repairs() {
+    if !available() {
+        return;
+    }
+    let quick = "interval: 100ms, timeout: 1s, unhealthy_threshold: 3";
+    let good = format!("healthcheck: {{path: /index.html, {quick}}}");
+    let dock = Dock::new(&serving("1", &good, &[])).await;
+    dock.sync().await;
+    let before = dock.picture_at_rest();
+    let base = dock.house.store.base(&dock.house.id).await.unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let no_more = "command: [sh, -c, \"echo last words; exit 3\"]";
+    for (text, why, last_words) in [
+        (serving("2", &format!("healthcheck: {{path: /missing, {quick}}}"), &[]), "answered 404", "release 2"),
+        (serving("3", &format!("healthcheck: {{port: 8081, {quick}}}"), &[]), "port 8081", "release 3"),
+        (
+            serving("4", &format!("healthcheck: {{command: [sh, -c, \"echo not yet; exit 7\"], {quick}}}"), &[]),
+            "not yet",
+            "release 4",
+        ),
+        (service("web", &[no_more]), "exit code 3", "last words"),
+        (service("web", &["command: [/bin/nothing-there]"]), "nothing-there", ""),
+        (serving("5", &good, &[&format!("ports: [\"127.0.0.1:{port}:8080\"]")]), &port.to_string(), ""),
+        (serving("6", &good, &["volumes: [{source: not-there, target: /x, external: true}]"]), "not-there", ""),
+    ] {
+        dock.declare(&text);
+        let (run, output) = dock.fail().await;
+        let summary = run.summary.unwrap_or_default();
+        assert!(summary.contains(why), "{why}: {summary}\n{output}");
+        assert!(output.contains(last_words), "{last_words}: {output}");
+        let told = ["runs again as it was", "nothing that runs was touched"];
+        assert!(told.iter().any(|words| summary.contains(words)), "{summary}");
+        assert_eq!(dock.picture_at_rest(), before, "{why}: what ran is not as it was");
+        assert_eq!(inspect(&dock.id("web"))["State"]["Status"], "running");
+        assert_eq!(dock.house.store.base(&dock.house.id).await.unwrap(), base, "{why}: a failed run changed base");
+        let plan = dock.plan().await;
+        assert!(changes(&plan).iter().all(|change| change.ends_with(" repo")), "{why}: {:?}", changes(&plan));
+    }
+    drop(taken);
+    dock.declare(&serving("7", &good, &[&format!("ports: [\"127.0.0.1:{port}:8080\"]")]));
+    dock.sync().await;
+}
+
 #[tokio::test]
 async fn a_first_deploy_that_fails_leaves_nothing_behind() {
     if !available() {
