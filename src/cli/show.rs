@@ -1,6 +1,7 @@
 //! `trueup show`: one run with its steps and output, or one plan.
 
 use clap::Args;
+use serde::de::DeserializeOwned;
 
 use crate::cli::args::Context;
 use crate::cli::failure::Advice;
@@ -11,7 +12,9 @@ use crate::cli::{Outcome, history};
 use crate::http::dto::RunDetail;
 use crate::ids::{DIGEST_PREFIX_MIN, RunId};
 use crate::plan::Plan;
+use crate::report::text::printable;
 use crate::store::records::{JournalEntry, RunState};
+use crate::sync::journal::{Outcome as StepOutcome, Step};
 
 /// One run with its steps and output, or one plan
 #[derive(Debug, Args)]
@@ -123,21 +126,19 @@ fn render(detail: &RunDetail, view: &Viewpoint, terminal: &Terminal) -> String {
 fn step_row(step: &JournalEntry) -> Vec<Cell> {
     let outcome = match &step.outcome {
         None => Cell::new(Tone::Warn, "not known"),
-        Some(outcome) => Cell::plain(brief(outcome)),
+        Some(outcome) => Cell::plain(words::<StepOutcome>(outcome)),
     };
     vec![
         Cell::plain(step.seq.to_string()),
         Cell::plain(step.service.as_ref().map_or("-", |service| service.as_str())),
-        Cell::plain(brief(&step.intent)),
+        Cell::plain(words::<Step>(&step.intent)),
         outcome,
     ]
 }
 
-/// A journal entry's value in a few words: its text, or its first word and what names it.
-fn brief(value: &serde_json::Value) -> String {
-    let text = match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+/// A journal entry's value in words; as it is where this version does not know it.
+fn words<T: DeserializeOwned + std::fmt::Display>(value: &serde_json::Value) -> String {
+    let text = serde_json::from_value::<T>(value.clone()).map_or_else(|_| value.to_string(), |known| known.to_string());
+    let text = printable(&text);
     if text.chars().count() <= 80 { text } else { format!("{}…", text.chars().take(79).collect::<String>()) }
 }

@@ -59,6 +59,33 @@ pub enum Step {
     Record,
 }
 
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Step::Prepare { index, from: None } => write!(f, "prepare replica {index}"),
+            Step::Prepare { index, from: Some(from) } => write!(f, "prepare replica {index} beside {}", short(from)),
+            Step::Stop { replica } => write!(f, "stop {}", short(replica)),
+            Step::Start { replica } => write!(f, "start {}", short(replica)),
+            Step::Update { replica, fields } => {
+                let names: Vec<String> = fields.iter().map(ToString::to_string).collect();
+                write!(f, "set {} of {}", names.join(", "), short(replica))
+            }
+            Step::Gate { replica } => write!(f, "wait until {} is healthy", short(replica)),
+            Step::Switch => f.write_str("switch to the new release"),
+            Step::Remove { replica } => write!(f, "remove {}", short(replica)),
+            Step::Verify => f.write_str("observe again: nothing may differ"),
+            Step::Record => f.write_str("record it as the new base"),
+        }
+    }
+}
+
+/// A replica's id for people: an Engine's ids are cut as its own tools cut them.
+fn short(replica: &ReplicaId) -> &str {
+    let id = replica.0.as_str();
+    let hex = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    if hex { &id[..12] } else { id }
+}
+
 /// How a step went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -70,6 +97,15 @@ pub enum Outcome {
         /// The reason.
         why: String,
     },
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Outcome::Done => f.write_str("done"),
+            Outcome::Failed { why } => write!(f, "failed: {why}"),
+        }
+    }
 }
 
 /// Told of every boundary of the journal, so that tests can end the process exactly there.

@@ -123,6 +123,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "pass",
             "daemon",
             "http",
+            "sync::journal",
         ],
     ),
 ];
