@@ -19,6 +19,7 @@ use crate::pass::{PassError, Passes};
 use crate::provider::{Check, Probe, ProbeOutcome, Provider};
 use crate::secret::mask::{Mask, running_secrets};
 use crate::store::Store;
+use crate::store::records::{ReplicaHealth, ServiceHealth};
 
 /// Probes what is deployed, round by round. Cheap to clone.
 #[derive(Clone)]
@@ -87,13 +88,11 @@ impl Monitor {
                 let mask = mask(services, &base);
                 let verdict = |replica: &LiveReplica| streaks.get(&replica.id).map(|streak| streak.verdict.clone());
                 let health = |(name, service): (&ServiceName, &LiveService)| {
-                    (name.clone(), masked(service_health(service, verdict), &mask))
+                    (name.clone(), masked_service(service_health(service, verdict), &mask))
                 };
                 services.iter().map(health).collect()
             }
-            Observed::Unknown(why) => {
-                base.services.keys().map(|name| (name.clone(), Health::Unknown { why: why.clone() })).collect()
-            }
+            Observed::Unknown(why) => unseen(base.services.keys(), why),
         };
         self.store.put_healths(id, now, Timestamp::now()).await?;
         Ok(Some(due.max(Duration::from_secs(1))))
@@ -139,6 +138,14 @@ fn mask(services: &BTreeMap<ServiceName, LiveService>, base: &Base) -> Mask {
     mask
 }
 
+fn masked_service(service: ServiceHealth, mask: &Mask) -> ServiceHealth {
+    let replica = |replica: ReplicaHealth| ReplicaHealth { health: masked(replica.health, mask), ..replica };
+    ServiceHealth {
+        health: masked(service.health, mask),
+        replicas: service.replicas.into_iter().map(replica).collect(),
+    }
+}
+
 fn masked(health: Health, mask: &Mask) -> Health {
     match health {
         Health::Healthy => Health::Healthy,
@@ -168,13 +175,25 @@ fn runs(replica: &LiveReplica) -> bool {
 
 /// A service is as well as its worst replica. `probed` gives a replica's verdict where it is probed; a replica that does
 /// not run is what the provider says.
-pub fn service_health(service: &LiveService, probed: impl Fn(&LiveReplica) -> Option<Health>) -> Health {
+pub fn service_health(service: &LiveService, probed: impl Fn(&LiveReplica) -> Option<Health>) -> ServiceHealth {
     let of = |replica: &LiveReplica| match (runs(replica), probed(replica)) {
         (true, Some(verdict)) => verdict,
         (true, None) | (false, _) => replica.health.clone(),
     };
-    let worst = service.replicas.iter().map(of).max_by_key(severity);
-    worst.unwrap_or_else(|| Health::Stopped { why: "it has no replica".to_owned() })
+    let replicas: Vec<ReplicaHealth> = service
+        .replicas
+        .iter()
+        .map(|replica| ReplicaHealth { name: replica.name.clone(), health: of(replica) })
+        .collect();
+    let worst = replicas.iter().map(|replica| &replica.health).max_by_key(|health| severity(health));
+    let health = worst.cloned().unwrap_or_else(|| Health::Stopped { why: "it has no replica".to_owned() });
+    ServiceHealth { health, replicas }
+}
+
+/// How every named service is doing where what runs could not be seen.
+pub fn unseen<'a>(services: impl Iterator<Item = &'a ServiceName>, why: &str) -> BTreeMap<ServiceName, ServiceHealth> {
+    let unknown = || ServiceHealth { health: Health::Unknown { why: why.to_owned() }, replicas: Vec::new() };
+    services.map(|name| (name.clone(), unknown())).collect()
 }
 
 fn severity(health: &Health) -> u8 {

@@ -36,8 +36,6 @@ pub struct Settings {
     pub listen_unencrypted: bool,
     /// The supervisor's Unix socket; see [`Settings::supervisor_socket`].
     pub supervisor_socket: Option<PathBuf>,
-    /// The ports that the `local` provider gives to its processes.
-    pub port_range: PortRange,
     /// Time between two looks at a project's repository.
     pub poll_interval: Duration,
     /// Time between two looks at what runs in an environment.
@@ -119,7 +117,7 @@ impl LogLevel {
     }
 }
 
-/// A range of ports, both ends included.
+/// A range of ports, both ends included: where the `local` provider takes its processes' from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortRange {
     /// The lowest.
@@ -143,7 +141,6 @@ impl Default for Settings {
             listen: None,
             listen_unencrypted: false,
             supervisor_socket: None,
-            port_range: PortRange { first: 20_000, last: 29_999 },
             poll_interval: Duration::from_secs(60),
             observe_interval: Duration::from_secs(60),
             max_polls_per_host: 8,

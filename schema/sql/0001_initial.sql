@@ -154,6 +154,8 @@ CREATE TABLE healths (
     environment TEXT NOT NULL,
     service     TEXT NOT NULL,
     health      TEXT NOT NULL,
+    -- JSON: its replicas, each with its name and health.
+    replicas    TEXT NOT NULL,
     since       INTEGER NOT NULL,
     PRIMARY KEY (project, environment, service),
     FOREIGN KEY (project, environment) REFERENCES environments (project, name) ON DELETE CASCADE

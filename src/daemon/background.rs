@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::keeper::Keeper;
@@ -48,8 +48,10 @@ pub struct Background {
 }
 
 /// What the background is told.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Ask {
+    /// Say that you are there.
+    Answer(oneshot::Sender<()>),
     /// A registration may have changed: look at this environment anew.
     Nudge(EnvironmentRef),
     /// The provider heard of a change.
@@ -64,6 +66,13 @@ impl Background {
         let (asks, heard) = mpsc::unbounded_channel();
         let keeper = Keeper::new(tools, asks.clone());
         (Background { asks }, tokio::spawn(keeper.run(heard, stop)))
+    }
+
+    /// Whether it still takes in what it is told, within `patience`.
+    pub async fn is_alive(&self, patience: Duration) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.asks.send(Ask::Answer(answer)).is_ok()
+            && tokio::time::timeout(patience, answered).await.is_ok_and(|answer| answer.is_ok())
     }
 
     /// Looks at this environment soon; it may be new, changed or gone.

@@ -135,6 +135,11 @@ impl Keeper {
     fn hear(&mut self, ask: Ask) {
         let now = Instant::now();
         match ask {
+            Ask::Answer(answer) => {
+                if answer.send(()).is_err() {
+                    tracing::debug!("whoever asked has gone");
+                }
+            }
             Ask::Nudge(id) => {
                 self.nudged.insert(id);
                 let soon = now + GATHER;

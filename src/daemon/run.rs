@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use sd_notify::NotifyState;
+use secrecy::SecretString;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::daemon::{Background, Pace, Tools};
-use crate::git::{Git, GitSettings};
+use crate::git::{Credential, Git, GitSettings, Remote, RemoteUrl};
 use crate::health::Monitor;
 use crate::http::{ApiState, Listeners, Nudge, listen};
 use crate::ids::EnvironmentRef;
@@ -51,10 +54,13 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
     let stop = CancellationToken::new();
     let pace = Pace { poll: settings.poll_interval, observe: settings.observe_interval, offline: settings.offline };
     let monitor = Monitor::new(store.clone(), passes.clone());
-    let tools = Tools { store: store.clone(), git, passes: passes.clone(), monitor, pace };
+    let tools = Tools { store: store.clone(), git: git.clone(), passes: passes.clone(), monitor, pace };
     let (background, background_ended) = Background::start(tools, stop.clone());
-    let settling = tokio::spawn(settle(syncs.clone(), stop.clone()));
-    let sweeping = tokio::spawn(sweep(store.clone(), stop.clone()));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { ("the background", background_ended.await.is_ok()) });
+    tasks.spawn(always("settling", settle(syncs.clone(), stop.clone())));
+    tasks.spawn(always("sweeping", sweep(store.clone(), git, stop.clone())));
+    tasks.spawn(always("the watchdog", watchdog(background.clone(), stop.clone())));
     let state = ApiState {
         store,
         passes,
@@ -65,21 +71,37 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
         operators: settings.socket_group.as_str().into(),
         shutdown: stop.clone(),
     };
-    let server = tokio::spawn(crate::http::serve(listeners, state));
-    notify(&[sd_notify::NotifyState::Ready]);
+    tasks.spawn(always("the API", crate::http::serve(listeners, state)));
+    notify(&[NotifyState::Ready]);
     tracing::info!(socket = %settings.socket().display(), "ready");
 
-    asked_to_end.await;
-    notify(&[sd_notify::NotifyState::Stopping]);
+    // Without one of its parts the daemon would look alive and not be: better to end, and be started again.
+    let mut broken = tokio::select! {
+        () = asked_to_end => None,
+        Some(ended) = tasks.join_next() => Some(ended.map_or_else(|error| error.to_string(), |(what, _)| what.to_owned())),
+    };
+    notify(&[NotifyState::Stopping]);
     tracing::info!("ending: no new work is taken");
     stop.cancel();
     syncs.drain(DRAIN).await;
-    for (what, ended) in [("the background", background_ended), ("settling", settling), ("sweeping", sweeping)] {
-        ended.await.with_context(|| format!("{what} broke off"))?;
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok((_, true)) => {}
+            Ok((what, false)) => broken = Some(what.to_owned()),
+            Err(error) => broken = Some(error.to_string()),
+        }
     }
-    server.await.context("the API broke off")?;
     tracing::info!("ended");
-    Ok(())
+    match broken {
+        None => Ok(()),
+        Some(what) => anyhow::bail!("{what} broke off"),
+    }
+}
+
+/// A part of the daemon under its name; a panic in it shows in the set that it is spawned on.
+async fn always(name: &'static str, part: impl Future<Output = ()>) -> (&'static str, bool) {
+    part.await;
+    (name, true)
 }
 
 impl Nudge for Background {
@@ -108,6 +130,7 @@ fn git_settings(settings: &Settings) -> GitSettings {
         allowed_hosts: limits.allowed_hosts.clone(),
         max_blob: limits.max_file_bytes,
         max_mirror_bytes: limits.max_mirror_bytes,
+        max_per_host: settings.max_polls_per_host,
         timeout: limits.timeout,
         fetch_timeout: limits.fetch_timeout,
         known_hosts: limits.known_hosts.clone(),
@@ -138,12 +161,15 @@ async fn settle(syncs: Syncs, stop: CancellationToken) {
     }
 }
 
-/// Sweeps what is kept no longer (see docs/operations.md).
-async fn sweep(store: Store, stop: CancellationToken) {
+/// Sweeps what is kept no longer (see docs/operations.md), and the mirrors of repositories that are registered no more.
+async fn sweep(store: Store, git: Git, stop: CancellationToken) {
     loop {
         match store.sweep(jiff::Timestamp::now()).await {
             Ok(swept) => tracing::debug!(?swept, "swept"),
             Err(error) => tracing::error!(%error, "sweeping failed"),
+        }
+        if let Err(error) = sweep_mirrors(&store, &git).await {
+            tracing::error!(error = format!("{error:#}"), "mirrors could not be swept");
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -152,8 +178,40 @@ async fn sweep(store: Store, stop: CancellationToken) {
     }
 }
 
+async fn sweep_mirrors(store: &Store, git: &Git) -> anyhow::Result<()> {
+    let projects = store.projects().await?;
+    let mut remotes = Vec::new();
+    for project in projects {
+        // Mirrors are told apart by the reference to a credential; its value is not needed.
+        let credential = project.auth.map(|auth| Credential {
+            id: auth.to_string(),
+            username: None,
+            secret: SecretString::default(),
+        });
+        remotes.push(Remote { url: RemoteUrl::parse(&project.url)?, credential });
+    }
+    git.keep_only(&remotes).await?;
+    Ok(())
+}
+
+/// Tells systemd that the background still takes in what it is told, where `WatchdogSec=` asks for that.
+async fn watchdog(background: Background, stop: CancellationToken) {
+    let Some(patience) = sd_notify::watchdog_enabled() else { return stop.cancelled().await };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(patience / 3) => {}
+        }
+        if background.is_alive(patience / 3).await {
+            notify(&[NotifyState::Watchdog]);
+        } else {
+            tracing::error!("the background does not answer");
+        }
+    }
+}
+
 /// Tells systemd, where it asked to be told.
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "systemd could not be told");
     }

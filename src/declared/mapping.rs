@@ -27,11 +27,20 @@ enum Key {
 }
 
 impl Mapping {
-    /// Takes the next node: a key, or the value of the key before it. `text` is the document's, for a better word on
-    /// templates that were not quoted.
-    pub(crate) fn push(&mut self, node: Arc<Node>, text: &str, problems: &mut Problems) {
+    /// Whether the next node is a key.
+    pub(crate) fn expects_key(&self) -> bool {
+        self.key.is_none()
+    }
+
+    /// This was not meant as a map.
+    pub(crate) fn misread(&mut self) {
+        self.misread = true;
+    }
+
+    /// Takes the next node: a key, or the value of the key before it.
+    pub(crate) fn push(&mut self, node: Arc<Node>, problems: &mut Problems) {
         match self.key.take() {
-            None => self.key = Some(self.read_key(&node, text, problems)),
+            None => self.key = Some(self.read_key(&node, problems)),
             Some(Key::Name(key, place)) => self.entries.push(Entry { key, place, value: node }),
             Some(Key::Merge) => self.merge(&node, problems),
             Some(Key::Broken) => {}
@@ -53,13 +62,9 @@ impl Mapping {
         Content::Map(entries)
     }
 
-    fn read_key(&mut self, node: &Node, text: &str, problems: &mut Problems) -> Key {
+    fn read_key(&mut self, node: &Node, problems: &mut Problems) -> Key {
         let Content::Scalar(scalar) = &node.content else {
-            if is_unquoted_template(node, text) {
-                self.misread = true;
-                let wrong = Wrong::new("a value that begins with `{{` must be quoted, or YAML takes it for a map");
-                problems.add(&node.place, wrong.help("write \"{{ .Source }}\""));
-            } else if !matches!(node.content, Content::Broken) {
+            if !matches!(node.content, Content::Broken) {
                 problems.add(&node.place, not_text(node));
             }
             return Key::Broken;
@@ -117,10 +122,8 @@ fn not_text(node: &Node) -> Wrong {
     Wrong::new(format!("a key must be text, and this is {}", node.what()))
 }
 
-/// Whether a map that stands for a key came from `{{ … }}` without quotes.
-fn is_unquoted_template(node: &Node, text: &str) -> bool {
-    let (Content::Map(_) | Content::Broken, Place::File(at)) = (&node.content, &node.place) else { return false };
-    let line = text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
-    let mut before = line.chars().skip(at.column.saturating_sub(2) as usize);
-    at.column >= 2 && before.next() == Some('{') && before.next() == Some('{')
+/// A map that stands for a key because of `{{ … }}` without quotes.
+pub(crate) fn unquoted_template() -> Wrong {
+    Wrong::new("a value that begins with `{{` must be quoted, or YAML takes it for a map")
+        .help("write \"{{ .Source }}\"")
 }

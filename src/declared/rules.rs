@@ -163,8 +163,10 @@ fn check_dependencies(members: &[Member<'_>], problems: &mut Problems) {
                 let wrong = Wrong::new(format!("`{name}` cannot wait for itself")).help("remove this entry");
                 problems.add(&dependency.origin.place, wrong);
             } else if !names.contains(target) {
-                let known: Vec<&str> =
-                    names.iter().filter(|known| *known != name).map(|known| known.as_str()).collect();
+                if problems.is_full() {
+                    return;
+                }
+                let known = names.iter().filter(|known| *known != name).map(|known| known.as_str());
                 let wrong = Wrong::new(format!("there is no service `{target}` in this environment"));
                 let help = match crate::declared::suggest::nearest(target.as_str(), known) {
                     Some(meant) => format!("did you mean `{meant}`?"),

@@ -22,8 +22,8 @@ pub fn render(diagnostics: &InvalidFile, sources: &BTreeMap<String, String>, col
 fn one(renderer: &Renderer, diagnostic: &Diagnostic, sources: &BTreeMap<&str, String>) -> String {
     let Diagnostic { message, at, width, help } = diagnostic;
     let source = at.as_ref().and_then(|at| {
-        let text = sources.get(at.file.as_str())?;
-        Some((at, text, span(text, at, *width)?))
+        let (text, span) = span(sources.get(at.file.as_str())?, at, *width)?;
+        Some((at, text, span))
     });
     let title = match (&source, at) {
         (None, Some(at)) => Level::ERROR.primary_title(format!("{message} ({at})")),
@@ -31,7 +31,7 @@ fn one(renderer: &Renderer, diagnostic: &Diagnostic, sources: &BTreeMap<&str, St
     };
     let mut group = annotate_snippets::Group::with_title(title);
     if let Some((at, text, span)) = source {
-        let snippet = Snippet::source(text.as_str()).path(at.file.clone());
+        let snippet = Snippet::source(text).line_start(at.line as usize).path(at.file.clone());
         group = group.element(snippet.annotation(AnnotationKind::Primary.span(span)));
     }
     if let Some(help) = help {
@@ -40,23 +40,13 @@ fn one(renderer: &Renderer, diagnostic: &Diagnostic, sources: &BTreeMap<&str, St
     renderer.render(&[group])
 }
 
-/// The bytes of a stretch; `None` where the text has no such line.
-fn span(text: &str, at: &Position, width: u32) -> Option<Range<usize>> {
+/// The line of a stretch and the stretch's bytes in it; `None` where the text has no such line.
+fn span<'t>(text: &'t str, at: &Position, width: u32) -> Option<(&'t str, Range<usize>)> {
     let line = at.line.checked_sub(1)? as usize;
-    let (start, content) = lines(text).nth(line)?;
+    let content = text.split('\n').nth(line)?.trim_end_matches('\r');
     let column = at.column.saturating_sub(1) as usize;
     let byte = |column: usize| content.char_indices().nth(column).map_or(content.len(), |(at, _)| at);
-    Some(start + byte(column)..start + byte(column.saturating_add(width as usize)))
-}
-
-/// Each line with the byte it begins at, line ends left out.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut start = 0;
-    text.split_inclusive('\n').map(move |line| {
-        let at = start;
-        start += line.len();
-        (at, line.trim_end_matches(['\n', '\r']))
-    })
+    Some((content, byte(column)..byte(column.saturating_add(width as usize))))
 }
 
 /// The text with the values of what looks like a credential, and whole words that look like secrets, replaced by `*`

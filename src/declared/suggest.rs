@@ -1,5 +1,8 @@
 //! "Did you mean": the nearest of a few known words.
 
+/// The most candidates that are looked at: who has more is not helped by a guess, and a hostile file has many.
+const CANDIDATES: usize = 100;
+
 /// The candidate that `word` was most likely meant to be, if any is near enough.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > 64 {
@@ -9,6 +12,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     let allowed = (folded.len() / 3).clamp(1, 3);
     candidates
         .into_iter()
+        .take(CANDIDATES)
         .map(|candidate| (distance(&folded, &fold(candidate)), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min()

@@ -5,6 +5,9 @@ use crate::declared::problem::Wrong;
 use crate::declared::suggest;
 use crate::ids::SourceHash;
 
+/// The most that a scalar with templates may come to, in bytes.
+const MAX_FILLED: usize = 16 * 1024;
+
 /// A scalar's text with its templates found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
@@ -187,6 +190,10 @@ impl Template {
                         filled.written.push_str(&variable.written());
                     }
                     filled.value.push_str(&value);
+                    if filled.value.len() > MAX_FILLED {
+                        let wrong = format!("this has more than {MAX_FILLED} bytes, its templates substituted");
+                        return Err(Wrong::new(wrong).help("substitute less, or shorter values"));
+                    }
                 }
             }
         }

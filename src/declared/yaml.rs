@@ -8,14 +8,18 @@ use std::sync::Arc;
 
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span};
 
-use crate::declared::mapping::Mapping;
+use crate::declared::file::MAX_BYTES;
+use crate::declared::mapping::{Mapping, unquoted_template};
 use crate::declared::problem::{Place, Problems, Stretch, Wrong};
-use crate::declared::suggest::did_you_mean;
+use crate::declared::suggest;
 use crate::declared::syntax;
 use crate::declared::tree::{Class, Content, MAX_DEPTH, Node, Scalar};
 
 /// The most nodes of a document, each alias counted as all that it stands for.
 pub(crate) const MAX_NODES: usize = 50_000;
+
+/// The most text of a document's scalars in bytes, each alias counted as all that it stands for.
+const MAX_TEXT: usize = 4 * MAX_BYTES;
 
 /// The collections that may be open at once in the text itself.
 const MAX_OPEN: usize = 32;
@@ -30,7 +34,8 @@ pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Arc<Node>> {
         flow_nesting_limit: MAX_OPEN,
         block_nesting_limit: MAX_OPEN,
     };
-    let mut builder = Builder { text, problems, open: Vec::new(), anchors: Anchors::default(), root: None, nodes: 0 };
+    let mut builder =
+        Builder { text, problems, open: Vec::new(), anchors: Anchors::default(), root: None, cost: Cost::default() };
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
             Ok((event, span)) => {
@@ -56,11 +61,25 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// A finished node with what it costs: all its nodes, and how deep it is.
+/// What reading a node takes, aliases followed.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    nodes: usize,
+    text: usize,
+}
+
+impl Cost {
+    fn add(&mut self, other: Cost) {
+        self.nodes += other.nodes;
+        self.text += other.text;
+    }
+}
+
+/// A finished node with what it costs, and how deep it is.
 #[derive(Clone)]
 struct Built {
     node: Arc<Node>,
-    size: usize,
+    cost: Cost,
     depth: usize,
 }
 
@@ -75,7 +94,9 @@ struct Open {
     place: Place,
     anchor: usize,
     broken: bool,
-    size: usize,
+    /// Right behind another `{`.
+    doubled: bool,
+    cost: Cost,
     depth: usize,
     kind: OpenKind,
 }
@@ -91,7 +112,7 @@ struct Builder<'a> {
     open: Vec<Open>,
     anchors: Anchors,
     root: Option<Arc<Node>>,
-    nodes: usize,
+    cost: Cost,
 }
 
 impl Builder<'_> {
@@ -109,7 +130,7 @@ impl Builder<'_> {
             Event::Scalar(text, style, anchor, tag) => {
                 let broken = tag.is_some() && self.tagged(&span);
                 let node = self.scalar(&text, style, &span, broken);
-                self.finish(Built { node, size: 1, depth: 1 }, anchor)
+                self.finish(Built { node, cost: Cost { nodes: 1, text: text.len() }, depth: 1 }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 let broken = tag.is_some() && self.tagged(&span);
@@ -125,14 +146,13 @@ impl Builder<'_> {
                 None => Err(Wrong::new("this alias stands inside what it refers to")
                     .help("an alias can only repeat something that ended before it")),
             },
+            Event::UnresolvedAlias(_) if self.problems.is_full() => self.broken(&span),
             Event::UnresolvedAlias(name) => {
                 let place = self.place(&span);
-                let known: Vec<&str> = self.anchors.names.iter().map(String::as_str).collect();
-                let help = if known.is_empty() {
-                    "the file has no anchor before this line; one is written `&name`; quote the text if it is none"
-                        .to_owned()
-                } else {
-                    did_you_mean(&name, &known)
+                let help = match suggest::nearest(&name, self.anchors.names.iter().map(String::as_str)) {
+                    Some(meant) => format!("did you mean `*{meant}`?"),
+                    None => "an anchor is written `&name`, before a value; text that begins with `*` must be quoted"
+                        .to_owned(),
                 };
                 self.problems.add(&place, Wrong::new("no anchor of this name comes before this alias").help(help));
                 self.broken(&span)
@@ -157,7 +177,7 @@ impl Builder<'_> {
 
     fn broken(&mut self, span: &Span) -> Result<(), Wrong> {
         let node = Arc::new(Node { place: self.place(span), content: Content::Broken });
-        self.finish(Built { node, size: 1, depth: 1 }, 0)
+        self.finish(Built { node, cost: Cost { nodes: 1, text: 0 }, depth: 1 }, 0)
     }
 
     fn tagged(&mut self, span: &Span) -> bool {
@@ -169,17 +189,23 @@ impl Builder<'_> {
 
     fn begin(&mut self, span: &Span, anchor: usize, broken: bool, kind: OpenKind) -> Result<(), Wrong> {
         let place = self.place(span);
-        self.open.push(Open { place, anchor, broken, size: 1, depth: 1, kind });
-        self.count(1)
+        let before = span.start.byte_offset().and_then(|start| self.text.get(..start));
+        let doubled = before.is_some_and(|before| before.ends_with('{'));
+        let cost = Cost { nodes: 1, text: 0 };
+        self.open.push(Open { place, anchor, broken, doubled, cost, depth: 1, kind });
+        self.spend(cost)
     }
 
-    fn count(&mut self, nodes: usize) -> Result<(), Wrong> {
-        self.nodes += nodes;
-        if self.nodes > MAX_NODES {
-            return Err(Wrong::new(format!("the file holds more than {MAX_NODES} values, its aliases followed"))
-                .help("split it, or write less with aliases"));
-        }
-        Ok(())
+    fn spend(&mut self, cost: Cost) -> Result<(), Wrong> {
+        self.cost.add(cost);
+        let wrong = if self.cost.nodes > MAX_NODES {
+            format!("the file holds more than {MAX_NODES} values, its aliases followed")
+        } else if self.cost.text > MAX_TEXT {
+            format!("the file holds more than {MAX_TEXT} bytes of text, its aliases followed")
+        } else {
+            return Ok(());
+        };
+        Err(Wrong::new(wrong).help("write less with aliases"))
     }
 
     fn end(&mut self, span: &Span) -> Result<(), Wrong> {
@@ -199,14 +225,22 @@ impl Builder<'_> {
             }
             place => place,
         };
-        let node = Arc::new(Node { place, content });
-        // The nodes inside were counted as they came.
-        self.place_into_parent(Built { node, size: open.size, depth: open.depth }, open.anchor)
+        let mut node = Node { place, content };
+        if let Some(Open { kind: OpenKind::Map(parent), .. }) = self.open.last_mut()
+            && open.doubled
+            && parent.expects_key()
+        {
+            self.problems.add(&node.place, unquoted_template());
+            parent.misread();
+            node.content = Content::Broken;
+        }
+        // What is inside was counted as it came.
+        self.place_into_parent(Built { node: Arc::new(node), cost: open.cost, depth: open.depth }, open.anchor)
     }
 
     /// A node or an alias is complete: counts it against the budget and puts it where it belongs.
     fn finish(&mut self, built: Built, anchor: usize) -> Result<(), Wrong> {
-        self.count(built.size)?;
+        self.spend(built.cost)?;
         self.place_into_parent(built, anchor)
     }
 
@@ -218,14 +252,14 @@ impl Builder<'_> {
             self.root = Some(built.node);
             return Ok(());
         };
-        parent.size += built.size;
+        parent.cost.add(built.cost);
         parent.depth = parent.depth.max(built.depth + 1);
         if parent.depth > MAX_DEPTH {
             return Err(Wrong::new(format!("values nest more than {MAX_DEPTH} deep here, aliases followed")));
         }
         match &mut parent.kind {
             OpenKind::List(items) => items.push(built.node),
-            OpenKind::Map(map) => map.push(built.node, self.text, self.problems),
+            OpenKind::Map(map) => map.push(built.node, self.problems),
         }
         Ok(())
     }

@@ -6,16 +6,22 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many requests one host gets at once.
+/// How many requests one host gets at once, where the operator says nothing.
 pub const PER_HOST: usize = 8;
 
 /// Counts the requests under way per host. Hosts are those that operators typed, so the map stays small.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct HostLimits {
+    per_host: usize,
     hosts: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
 }
 
 impl HostLimits {
+    /// At most so many requests at once per host, and at least one.
+    pub fn new(per_host: usize) -> Self {
+        HostLimits { per_host: per_host.max(1), hosts: Arc::default() }
+    }
+
     /// Waits until the host has room; the request counts until the permit is dropped. `None` (a local repository)
     /// counts as one host of its own.
     pub async fn enter(&self, host: Option<&str>) -> OwnedSemaphorePermit {
@@ -24,7 +30,7 @@ impl HostLimits {
             let key = host.unwrap_or_default();
             match hosts.get(key) {
                 Some(semaphore) => semaphore.clone(),
-                None => hosts.entry(key.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(PER_HOST))).clone(),
+                None => hosts.entry(key.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.per_host))).clone(),
             }
         };
         semaphore.acquire_owned().await.expect("these semaphores are never closed")
@@ -90,7 +96,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_gets_eight_at_once_and_hosts_do_not_share() {
-        let limits = HostLimits::default();
+        let limits = HostLimits::new(PER_HOST);
         let mut held = Vec::new();
         for _ in 0..PER_HOST {
             held.push(limits.enter(Some("a")).await);

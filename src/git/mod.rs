@@ -53,6 +53,8 @@ pub struct GitSettings {
     pub max_blob: u64,
     /// The largest mirror, and the most that one fetch receives, in bytes.
     pub max_mirror_bytes: u64,
+    /// How many requests one host gets at once.
+    pub max_per_host: usize,
     /// How long a remote may take to answer, and to stay silent amid an answer.
     pub timeout: Duration,
     /// How long one fetch may take altogether.
@@ -71,6 +73,7 @@ impl GitSettings {
             allowed_hosts: Vec::new(),
             max_blob: 256 * 1024,
             max_mirror_bytes: 4 * 1024 * 1024 * 1024,
+            max_per_host: PER_HOST,
             timeout: Duration::from_secs(30),
             fetch_timeout: Duration::from_secs(15 * 60),
             known_hosts: None,

@@ -52,9 +52,9 @@ impl Drop for Interrupt {
 impl Work {
     pub(crate) fn new(settings: GitSettings) -> Self {
         Work {
-            settings,
             http: HttpPool::default(),
-            limits: HostLimits::default(),
+            limits: HostLimits::new(settings.max_per_host),
+            settings,
             gates: Mutex::default(),
             watches: Arc::default(),
         }

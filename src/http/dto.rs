@@ -14,12 +14,12 @@ pub use registration::{
     CONFIG_PATH, EnvironmentPatch, EnvironmentView, NewEnvironment, NewProject, ProjectEnvironment, ProjectPatch,
     ProjectView, ServiceSpec,
 };
-pub use standing::{ReplicaStatus, ServiceStatus, ServiceSync, StatusView, SyncState, WhyBase, WhyDeclared, WhyView};
+pub use standing::{ServiceStatus, ServiceSync, StatusView, SyncState, WhyBase, WhyDeclared, WhyView};
 pub use work::{LogLine, NothingToDo, PlanRequest, RefreshStarted, RollbackBody, RunDetail, RunStarted, SyncBody};
 
 use crate::authority::Role;
 pub use crate::store::records::{
-    JournalEntry, ReadState, ReadStatus, RegisteredService, Run as RunView, RunKind, RunLine, RunState,
+    JournalEntry, ReadState, ReadStatus, RegisteredService, ReplicaHealth, Run as RunView, RunKind, RunLine, RunState,
 };
 
 /// Which Trueup answers.

@@ -46,8 +46,12 @@ pub(super) async fn pass(State(gate): State<Gate>, mut request: Request, next: N
     let token = bearer(&request);
     let actor = match identify(&gate.state, peer, token).await {
         Ok(actor) => actor,
-        Err(problem) => return problem.into_response(),
+        Err(problem) => {
+            tracing::info!(why = problem.detail, "refused");
+            return problem.into_response();
+        }
     };
+    tracing::Span::current().record("actor", actor.name.as_str());
     if let Err(problem) = allow(&gate.state, &actor, gate.operation, &target).await {
         return problem.into_response();
     }

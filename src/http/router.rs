@@ -91,7 +91,8 @@ pub(super) fn described() -> OpenApi {
 /// Bounds, catches and logs each request. Neither bodies nor headers are logged, and of the path only its pattern.
 async fn watch(request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("(none)".to_owned(), |path| path.as_str().to_owned());
-    let span = tracing::info_span!("request", method = %request.method(), path);
+    let (project, environment) = place(&path, request.uri().path());
+    let span = tracing::info_span!("request", method = %request.method(), path, project, environment, actor = tracing::field::Empty);
     let begun = Instant::now();
     let answered = AssertUnwindSafe(tokio::time::timeout(REPLY_TIMEOUT, next.run(request))).catch_unwind();
     let response = match answered.instrument(span.clone()).await {
@@ -102,6 +103,15 @@ async fn watch(request: Request, next: Next) -> Response {
     let _entered = span.enter();
     tracing::debug!(status = response.status().as_u16(), millis = begun.elapsed().as_millis() as u64, "answered");
     response
+}
+
+/// The project and the environment that a path names, where its pattern has them.
+fn place<'a>(pattern: &str, path: &'a str) -> (Option<&'a str>, Option<&'a str>) {
+    let segment = |name: &str| {
+        let position = pattern.split('/').position(|part| part == name)?;
+        path.split('/').nth(position)
+    };
+    (segment("{project}"), segment("{environment}"))
 }
 
 /// A handler panicked; the panic itself was reported where it happened.

@@ -33,9 +33,9 @@ pub(super) async fn of(
                 name: name.clone(),
                 sync: plan.as_ref().map_or(ServiceSync::Unknown, |plan| service_sync(plan, name)),
                 changes: plan.as_ref().and_then(|plan| plan.action(name)).map_or(0, |action| action.changes.len()),
-                health: known.map_or_else(unseen, |(_, health, _)| health.clone()),
+                health: known.map_or_else(unseen, |(_, service, _)| service.health.clone()),
                 since: known.map(|(_, _, since)| *since),
-                replicas: Vec::new(),
+                replicas: known.map(|(_, service, _)| service.replicas.clone()).unwrap_or_default(),
             }
         })
         .collect();

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::deploy::check::check_of;
 use crate::drift::Cause;
-use crate::health::service_health;
+use crate::health::{service_health, unseen};
 use crate::ids::ServiceName;
 use crate::live::field::FieldPath;
-use crate::live::{Health, Live, LiveService, Observed};
+use crate::live::{Health, Live, LiveReplica, LiveService, Observed};
 use crate::pass::{PassError, Passes};
 use crate::plan::{Action, Plan};
 use crate::provider::Probe;
+use crate::store::records::ServiceHealth;
 
 impl Passes {
     /// Keeps what `status` and `why` answer from: the plan, since when each leaf drifts, and how services do.
@@ -24,15 +25,13 @@ impl Passes {
             }
             kept?;
         }
-        let known: BTreeMap<ServiceName, Health> =
+        let known: BTreeMap<ServiceName, ServiceHealth> =
             store.healths(id).await?.into_iter().map(|(name, health, _)| (name, health)).collect();
         let now = match &live.services {
             Observed::Known(services) => {
                 services.iter().map(|(name, service)| (name.clone(), health_now(plan, name, service, &known))).collect()
             }
-            Observed::Unknown(why) => {
-                plan.desired.keys().map(|name| (name.clone(), Health::Unknown { why: why.clone() })).collect()
-            }
+            Observed::Unknown(why) => unseen(plan.desired.keys(), why),
         };
         store.put_healths(id, now, plan.made_at).await?;
         Ok(())
@@ -51,19 +50,29 @@ impl Passes {
     }
 }
 
-/// How a service does, as far as a pass can tell: where a probe decides, its last verdict stands while the replicas run.
-fn health_now(plan: &Plan, name: &ServiceName, service: &LiveService, known: &BTreeMap<ServiceName, Health>) -> Health {
+/// How a service does, as far as a pass can tell: where a probe decides, each replica's last verdict stands while it runs.
+fn health_now(
+    plan: &Plan,
+    name: &ServiceName,
+    service: &LiveService,
+    known: &BTreeMap<ServiceName, ServiceHealth>,
+) -> ServiceHealth {
     let declared = plan.desired.get(name);
     let check = check_of(|field| declared.and_then(|leaves| leaves.get(field)).map(|leaf| &leaf.value));
-    let seen = service_health(service, |_| None);
-    match (check.probe, &seen) {
-        (Probe::Http { .. } | Probe::Tcp { .. } | Probe::Command { .. }, Health::Healthy | Health::Starting) => {
-            match known.get(name) {
-                Some(Health::Healthy) => Health::Healthy,
-                Some(Health::Unhealthy { why }) => Health::Unhealthy { why: why.clone() },
-                _ => Health::Starting,
-            }
+    let before = |replica: &LiveReplica| {
+        let service = known.get(name)?;
+        if service.replicas.is_empty() {
+            // What was recorded of the service as a whole (it passed its gate) holds for each replica.
+            return Some(service.health.clone());
         }
-        _ => seen,
-    }
+        service.replicas.iter().find(|before| before.name == replica.name).map(|before| before.health.clone())
+    };
+    let verdict = |replica: &LiveReplica| match before(replica) {
+        Some(verdict @ (Health::Healthy | Health::Unhealthy { .. })) => verdict,
+        Some(_) | None => Health::Starting,
+    };
+    service_health(service, |replica| match check.probe {
+        Probe::Http { .. } | Probe::Tcp { .. } | Probe::Command { .. } => Some(verdict(replica)),
+        Probe::Running => None,
+    })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{GitLimits, InvalidSettings, Log, LogFormat, LogLevel, PortRange, Settings};
+use super::{GitLimits, InvalidSettings, Log, LogFormat, LogLevel, Settings};
 use crate::live::quantity::{Bytes, DURATION_EXPECTED, Millis, SIZE_EXPECTED};
 
 const TOP: &[&str] = &[
@@ -18,7 +18,6 @@ const TOP: &[&str] = &[
     "listen",
     "listen_unencrypted",
     "supervisor_socket",
-    "port_range",
     "poll_interval",
     "observe_interval",
     "max_polls_per_host",
@@ -39,7 +38,6 @@ struct File {
     listen: Option<Spanned<String>>,
     listen_unencrypted: Option<bool>,
     supervisor_socket: Option<Spanned<PathBuf>>,
-    port_range: Option<Spanned<String>>,
     poll_interval: Option<Spanned<Amount>>,
     observe_interval: Option<Spanned<Amount>>,
     max_polls_per_host: Option<Spanned<i64>>,
@@ -162,7 +160,6 @@ fn settings(file: File) -> Result<Settings, Wrong> {
         listen: listen(file.listen, listen_unencrypted)?,
         listen_unencrypted,
         supervisor_socket: path(file.supervisor_socket)?,
-        port_range: port_range(file.port_range)?.unwrap_or(defaults.port_range),
         poll_interval: interval(file.poll_interval)?.unwrap_or(defaults.poll_interval),
         observe_interval: interval(file.observe_interval)?.unwrap_or(defaults.observe_interval),
         max_polls_per_host: polls(file.max_polls_per_host)?.unwrap_or(defaults.max_polls_per_host),
@@ -230,17 +227,6 @@ fn listen(value: Option<Spanned<String>>, unencrypted: bool) -> Result<Option<So
         });
     }
     Ok(Some(address))
-}
-
-fn port_range(value: Option<Spanned<String>>) -> Result<Option<PortRange>, Wrong> {
-    let Some(value) = value else { return Ok(None) };
-    let range = value.get_ref().split_once('-').and_then(|(first, last)| {
-        let (first, last) = (first.trim().parse::<u16>().ok()?, last.trim().parse::<u16>().ok()?);
-        (first >= 1024 && first <= last).then_some(PortRange { first, last })
-    });
-    range.map(Some).ok_or_else(|| {
-        wrong(&value, format!("`{}` is not a range of ports from 1024 on, such as 20000-29999", value.get_ref()))
-    })
 }
 
 fn interval(value: Option<Spanned<Amount>>) -> Result<Option<Duration>, Wrong> {

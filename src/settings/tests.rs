@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::live::quantity::{Bytes, Millis};
 
-use super::{LogFormat, LogLevel, PortRange, Settings};
+use super::{LogFormat, LogLevel, Settings};
 
 #[test]
 fn an_empty_file_is_the_defaults() {
@@ -23,7 +23,6 @@ socket_group = "deploy"
 listen = "127.0.0.1:7070"
 listen_unencrypted = true
 supervisor_socket = "/run/s.sock"
-port_range = "30000-30099"
 poll_interval = "2m"
 observe_interval = 30
 max_polls_per_host = 4
@@ -49,7 +48,6 @@ level = "debug"
     );
     assert_eq!(settings.socket_group, "deploy");
     assert_eq!(settings.listen.map(|address| address.port()), Some(7070));
-    assert_eq!(settings.port_range, PortRange { first: 30_000, last: 30_099 });
     assert_eq!(
         (settings.poll_interval, settings.observe_interval),
         (Duration::from_secs(120), Duration::from_secs(30))
@@ -83,7 +81,6 @@ fn mistakes_are_told_with_their_place() {
         ("state_dir = \"state\"", 1, 13, "not an absolute path"),
         ("listen = \"7070\"", 1, 10, "not an address"),
         ("listen = \"0.0.0.0:7070\"", 1, 10, "unencrypted"),
-        ("port_range = \"80-90\"", 1, 14, "ports from 1024"),
         ("max_polls_per_host = 0", 1, 22, "between 1 and 64"),
         ("offline = true\noffline = true", 2, 1, "duplicate key"),
         ("[git]\nallowed_hosts = [\"https://a\"]", 2, 18, "no scheme"),
@@ -111,7 +108,6 @@ fn every_key_is_documented() {
         "listen" => defaults.listen.map_or("none".into(), |address| address.to_string()),
         "listen_unencrypted" => defaults.listen_unencrypted.to_string(),
         "supervisor_socket" => defaults.supervisor_socket().display().to_string(),
-        "port_range" => defaults.port_range.to_string(),
         "poll_interval" => duration(defaults.poll_interval),
         "observe_interval" => duration(defaults.observe_interval),
         "max_polls_per_host" => defaults.max_polls_per_host.to_string(),

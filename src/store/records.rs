@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::authority::Role;
 use crate::drift::Cause;
 use crate::ids::{CommitSha, EnvironmentName, EnvironmentRef, PlanDigest, ProjectName, RunId, SecretName, ServiceName};
+use crate::live::Health;
 use crate::live::field::FieldPath;
 use crate::secret::AuthRef;
 
@@ -183,6 +184,24 @@ pub struct DriftMark {
     pub cause: Cause,
     /// Since when it has been seen to drift for this cause.
     pub since: Timestamp,
+}
+
+/// How a service was last seen to be doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ServiceHealth {
+    /// The service as a whole.
+    pub health: Health,
+    /// Its replicas, in order.
+    pub replicas: Vec<ReplicaHealth>,
+}
+
+/// How a replica was last seen to be doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ReplicaHealth {
+    /// Its name.
+    pub name: String,
+    /// How it is doing.
+    pub health: Health,
 }
 
 /// A bearer token's record; the token itself is not kept, its SHA-256 is.

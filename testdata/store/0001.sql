@@ -18,6 +18,6 @@ INSERT INTO bases VALUES ('shop', 'production', 'web',
 INSERT INTO releases SELECT project, environment, service, 7, body FROM bases;
 INSERT INTO release_horizons VALUES ('shop', 'production', 'web', 3);
 INSERT INTO drift_marks VALUES ('shop', 'production', 'web', 'env.LOG_LEVEL', 'live', 1700000000000000007);
-INSERT INTO healths VALUES ('shop', 'production', 'web', '{"state":"healthy"}', 1700000000000000008);
+INSERT INTO healths VALUES ('shop', 'production', 'web', '{"state":"healthy"}', '[{"name":"web-1","health":{"state":"healthy"}}]', 1700000000000000008);
 INSERT INTO tokens VALUES ('ci', 'operator', x'0000000000000000000000000000000000000000000000000000000000000001', 1700000000000000009);
 INSERT INTO audit VALUES (1, 1700000000000000010, 1700000000000000010, 1, 'root (uid 0)', 'configure', 'shop', 'allowed');

@@ -27,7 +27,7 @@ const WEB: &str = "web: {image: acme/web:1}\n";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A store, a runtime, and a background that can be stopped and started.
-struct Desk {
+pub struct Desk {
     store: Store,
     git: Git,
     passes: Passes,
@@ -37,7 +37,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Desk::over(tempfile::tempdir().unwrap(), Runtime::default())
     }
 
@@ -59,7 +59,7 @@ impl Desk {
         Desk::over(state, runtime)
     }
 
-    async fn add(&self, id: &str, url: &str) -> EnvironmentRef {
+    pub async fn add(&self, id: &str, url: &str) -> EnvironmentRef {
         let id: EnvironmentRef = id.parse().unwrap();
         let project = Project {
             name: id.project.clone(),
@@ -89,7 +89,7 @@ impl Desk {
         id
     }
 
-    fn start(&mut self, poll: Duration, observe: Duration) {
+    pub fn start(&mut self, poll: Duration, observe: Duration) {
         let tools = Tools {
             store: self.store.clone(),
             git: self.git.clone(),
@@ -102,7 +102,7 @@ impl Desk {
         self.running = Some((background, stop, handle));
     }
 
-    async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         let (_, stop, handle) = self.running.take().unwrap();
         stop.cancel();
         tokio::time::timeout(PATIENCE, handle).await.expect("the background does not end").unwrap();
@@ -115,6 +115,16 @@ impl Desk {
     /// Waits for a latest plan of which `holds` is true.
     async fn plan(&self, id: &EnvironmentRef, holds: impl Fn(&Plan) -> bool) -> Plan {
         until(|| async { self.store.latest_plan(id).await.unwrap().filter(|plan| holds(plan)) }).await
+    }
+
+    /// Waits for the first plan.
+    pub async fn plan_within(&self, id: &EnvironmentRef, patience: Duration) {
+        let waiting = async {
+            while self.store.latest_plan(id).await.unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(patience, waiting).await.expect("no plan");
     }
 
     /// Waits for a read of which `holds` is true.
@@ -270,8 +280,11 @@ async fn projects_that_share_a_ref_share_its_polls_and_registrations_are_taken_i
     desk.read(&late, |read| read.state == ReadState::Disabled).await;
     desk.store.remove_environment(&ids[0]).await.unwrap();
     desk.nudge(&ids[0]);
-    desk.nudge(&ids[1]);
+    until(|| async { desk.passes.looks(&ids[0]).observed_at.is_none().then_some(()) }).await;
+    assert!(desk.running.as_ref().unwrap().0.is_alive(PATIENCE).await);
+    let background = desk.running.as_ref().unwrap().0.clone();
     desk.stop().await;
+    assert!(!background.is_alive(PATIENCE).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,7 +59,57 @@ fn hostile_files_are_refused_in_time() {
     let ports = format!("version: 1\nenvironments:\n  production:\n    services:\n{ports}");
     let chain: String = (0..4_000).map(|i| format!("      s{i}: {{depends_on: [s{}]}}\n", i + 1)).collect();
     let chain = format!("version: 1\nenvironments:\n  production:\n    services:\n{chain}      s4000: {{}}\n");
+    let fat = format!("a: &a {}\nb: [{}]\n", "x".repeat(200_000), "*a, ".repeat(10_000));
+    let names: String = (0..8_000).map(|i| format!("- &n{i} x\n- *m{i}\n")).collect();
+    let unknown: String = (0..5_000).map(|i| format!("      s{i}: {{depends_on: [t{i}]}}\n")).collect();
+    let unknown = format!("version: 1\nenvironments:\n  production:\n    services:\n{unknown}");
     for (what, text, valid) in [
+        ("a fat alias", fat.into_bytes(), false),
+        ("many anchors and unknown aliases", names.into_bytes(), false),
+        ("many unknown dependencies", unknown.into_bytes(), false),
+        ("many keys that are lists", fill("? [a]\n: b\n"), false),
+        ("many keys that are maps", fill("? {a: b}\n: c\n"), false),
+        ("many templates without quotes", fill("- {{ .A }}\n"), false),
+        (
+            "many words",
+            [
+                b"version: 1\nenvironments: {production: {services: {a: {command: ".as_slice(),
+                &b"a ".repeat(120_000),
+                b"}}}}",
+            ]
+            .concat(),
+            true,
+        ),
+        (
+            "many template words",
+            [
+                b"version: 1\nenvironments: {production: {services: {a: {command: '".as_slice(),
+                &b"{{tag}} ".repeat(30_000),
+                b"'}}}}",
+            ]
+            .concat(),
+            false,
+        ),
+        (
+            "many URLs",
+            [
+                b"version: 1\nenvironments: {production: {services: {a: {env: {A: '".as_slice(),
+                &b"://".repeat(80_000),
+                b"'}}}}}",
+            ]
+            .concat(),
+            true,
+        ),
+        (
+            "many globs",
+            [
+                b"version: 1\nenvironments: {production: {services: {a: {source: [".as_slice(),
+                &b"'{a,b}',".repeat(256),
+                b"]}}}}",
+            ]
+            .concat(),
+            false,
+        ),
         ("20,000 brackets", vec![b'['; 20_000], false),
         ("20,000 braces", "{a: ".repeat(20_000).into_bytes(), false),
         ("20,000 dashes", "- ".repeat(20_000).into_bytes(), false),

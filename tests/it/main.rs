@@ -7,6 +7,7 @@ mod cli;
 mod cli_daemon;
 mod crash;
 mod daemon;
+mod daemon_load;
 mod declared;
 mod declared_hostile;
 mod declared_schema;

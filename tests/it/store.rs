@@ -14,7 +14,8 @@ use trueup::live::field::FieldPath;
 use trueup::live::value::Value;
 use trueup::plan::{PLAN_FORMAT, Plan, PlanOptions};
 use trueup::store::records::{
-    AuditEntry, Environment, Project, ReadState, ReadStatus, RegisteredService, RunKind, RunState,
+    AuditEntry, Environment, Project, ReadState, ReadStatus, RegisteredService, ReplicaHealth, RunKind, RunState,
+    ServiceHealth,
 };
 use trueup::store::{LINES_PER_RUN_MAX, RELEASES_KEPT, RunStart, Store, StoreError};
 
@@ -111,6 +112,11 @@ fn base(run: Option<RunId>, level: &str) -> BaseService {
     }
 }
 
+fn doing(health: Health) -> ServiceHealth {
+    let replica = |name: &str| ReplicaHealth { name: name.into(), health: health.clone() };
+    ServiceHealth { replicas: vec![replica("web-1"), replica("web-2")], health: health.clone() }
+}
+
 /// Begins and ends a run that releases `services`.
 async fn released(store: &Store, services: &[(&str, &str)]) -> RunId {
     let run = store.begin_run(start("a", 2)).await.unwrap();
@@ -148,7 +154,8 @@ async fn everything_comes_back_after_a_restart() {
     store.append_line(run, at(8), "pulling ✓").await.unwrap();
     store.record_base(&shop(), &web(), base(Some(run), "info")).await.unwrap();
     store.update_drift_marks(&shop(), vec![(web(), FieldPath::Image, Cause::Input)], at(9)).await.unwrap();
-    store.put_health(&shop(), &web(), Health::Unhealthy { why: "503".into() }, at(10)).await.unwrap();
+    let health = BTreeMap::from([(web(), doing(Health::Unhealthy { why: "503".into() }))]);
+    store.put_healths(&shop(), health, at(10)).await.unwrap();
     store.add_token("ci", Role::Operator, [7; 32], at(11)).await.unwrap();
     drop(store);
 
@@ -174,7 +181,7 @@ async fn everything_comes_back_after_a_restart() {
     let marks = store.drift_marks(&shop()).await.unwrap();
     assert_eq!((marks[0].field.clone(), marks[0].cause, marks[0].since), (FieldPath::Image, Cause::Input, at(9)));
     let healths = store.healths(&shop()).await.unwrap();
-    assert_eq!(healths, [(web(), Health::Unhealthy { why: "503".into() }, at(10))]);
+    assert_eq!(healths, [(web(), doing(Health::Unhealthy { why: "503".into() }), at(10))]);
     assert_eq!(store.token_by_hash([7; 32]).await.unwrap().map(|token| token.role), Some(Role::Operator));
     assert_eq!(store.token_by_hash([8; 32]).await.unwrap(), None);
 }
@@ -192,7 +199,8 @@ async fn names_are_taken_once_and_nothing_is_made_up() {
     assert!(matches!(store.remove_environment(&nowhere).await, Err(StoreError::NotFound(_))));
     assert!(matches!(store.remove_service(&shop(), &web()).await, Err(StoreError::NotFound(_))));
     assert!(matches!(store.record_base(&nowhere, &web(), base(None, "info")).await, Err(StoreError::NotFound(_))));
-    assert!(matches!(store.put_health(&nowhere, &web(), Health::Healthy, at(0)).await, Err(StoreError::NotFound(_))));
+    let healthy = BTreeMap::from([(web(), doing(Health::Healthy))]);
+    assert!(matches!(store.put_healths(&nowhere, healthy, at(0)).await, Err(StoreError::NotFound(_))));
     assert!(matches!(store.remove_token("ci").await, Err(StoreError::NotFound(_))));
     store.add_token("ci", Role::Viewer, [1; 32], at(0)).await.unwrap();
     assert!(matches!(store.add_token("ci", Role::Admin, [2; 32], at(0)).await, Err(StoreError::Conflict(_))));
@@ -364,12 +372,17 @@ async fn since_persists_while_the_state_does() {
     store.update_drift_marks(&shop(), vec![image()], at(4)).await.unwrap();
     assert_eq!(store.drift_marks(&shop()).await.unwrap()[0].since, at(4), "it had gone in between");
 
-    let unhealthy = |why: &str| Health::Unhealthy { why: why.into() };
-    store.put_health(&shop(), &web(), unhealthy("503"), at(1)).await.unwrap();
-    store.put_health(&shop(), &web(), unhealthy("timeout"), at(2)).await.unwrap();
+    let unhealthy = |why: &str| doing(Health::Unhealthy { why: why.into() });
+    for (why, seconds) in [("503", 1), ("timeout", 2)] {
+        store.put_healths(&shop(), BTreeMap::from([(web(), unhealthy(why))]), at(seconds)).await.unwrap();
+    }
     assert_eq!(store.healths(&shop()).await.unwrap(), [(web(), unhealthy("timeout"), at(1))]);
-    store.put_healths(&shop(), BTreeMap::from([("job".parse().unwrap(), Health::Healthy)]), at(3)).await.unwrap();
-    assert_eq!(store.healths(&shop()).await.unwrap(), [("job".parse().unwrap(), Health::Healthy, at(3))]);
+    store.put_health(&shop(), &web(), Health::Unhealthy { why: "again".into() }, at(2)).await.unwrap();
+    let (_, seen, since) = store.healths(&shop()).await.unwrap().remove(0);
+    assert_eq!((seen.replicas, since), (vec![], at(1)));
+    let job: ServiceName = "job".parse().unwrap();
+    store.put_healths(&shop(), BTreeMap::from([(job.clone(), doing(Health::Healthy))]), at(3)).await.unwrap();
+    assert_eq!(store.healths(&shop()).await.unwrap(), [(job, doing(Health::Healthy), at(3))]);
 }
 
 #[tokio::test]
@@ -515,5 +528,51 @@ async fn the_files_are_private() {
     for name in ["trueup.db", "trueup.db-wal", "trueup.lock"] {
         let mode = std::fs::metadata(state.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{name}");
+    }
+}
+
+/// A process that is killed while it writes: everything that it was told is stored, is. It is this program, run again.
+#[tokio::test]
+async fn nothing_that_was_acknowledged_is_lost_to_kill_9() {
+    use std::io::{BufRead, BufReader};
+    let directory = TempDir::new().unwrap();
+    drop(filled(directory.path()).await);
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::the_writer_that_is_killed", "--nocapture"])
+        .env("TRUEUP_TEST_STATE", directory.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut acknowledged = 0_usize;
+    while acknowledged < 200 {
+        let line = lines.next().unwrap().unwrap();
+        if let Some(number) = line.strip_prefix("stored ") {
+            acknowledged = number.parse().unwrap();
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for line in lines.map_while(Result::ok) {
+        if let Some(number) = line.strip_prefix("stored ") {
+            acknowledged = number.parse().unwrap();
+        }
+    }
+    let store = Store::open(directory.path()).unwrap();
+    let run = store.unfinished_runs().await.unwrap()[0].id;
+    let journal = store.journal(run).await.unwrap();
+    assert!(journal.len() >= acknowledged, "{} of {acknowledged} steps are there", journal.len());
+    assert!(journal.iter().all(|step| step.outcome.is_none()));
+}
+
+/// What the test above kills; by itself it does nothing.
+#[tokio::test]
+async fn the_writer_that_is_killed() {
+    let Some(directory) = std::env::var_os("TRUEUP_TEST_STATE") else { return };
+    let store = Store::open(Path::new(&directory)).unwrap();
+    let run = store.begin_run(start("a", 1)).await.unwrap();
+    for number in 1..1_000_000 {
+        store.journal_intent(run, Some(&web()), serde_json::json!({"step": number}), at(number)).await.unwrap();
+        println!("stored {number}");
     }
 }

@@ -8,7 +8,7 @@ use crate::declared::Position;
 use crate::drift::Cause;
 use crate::ids::{CommitSha, EnvironmentRef, PlanDigest, RunId, ServiceName};
 use crate::live::Health;
-use crate::store::records::{ReadStatus, Run};
+use crate::store::records::{ReadStatus, ReplicaHealth, Run};
 
 /// Whether an environment is in sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -79,16 +79,7 @@ pub struct ServiceStatus {
     /// Since when it is doing so.
     pub since: Option<Timestamp>,
     /// Its replicas, in order.
-    pub replicas: Vec<ReplicaStatus>,
-}
-
-/// How a replica is doing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ReplicaStatus {
-    /// Its name.
-    pub name: String,
-    /// How it is doing.
-    pub health: Health,
+    pub replicas: Vec<ReplicaHealth>,
 }
 
 /// What is known of one leaf.

@@ -1,7 +1,5 @@
 //! `GET /api/v1/projects/{project}/environments/{environment}/services/{service}/logs`
 
-use std::convert::Infallible;
-
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -101,7 +99,7 @@ fn followed(state: &ApiState, provider: SharedProvider, replicas: Vec<LiveReplic
     }
     drop(sink);
     let events = ReceiverStream::new(source)
-        .map(|line| Ok::<_, Infallible>(Event::default().event("line").json_data(&line).unwrap_or_default()))
+        .map(|line| Event::default().event("line").json_data(&line))
         .take_until(state.shutdown.clone().cancelled_owned());
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }
