@@ -93,10 +93,11 @@ pub(crate) fn transfer(
             reason: "the repository does not hold it".into(),
         });
     }
-    if mirror.packs()?.is_empty() {
+    let first = mirror.packs()?.is_empty();
+    if first {
         copy_packs(&source, mirror)?;
     }
-    let missing = missing(&source, &mirror.open()?, id, mirror, interrupt)?;
+    let missing = missing(&source, &mirror.open()?, id, mirror, first, interrupt)?;
     if !missing.is_empty() {
         let mut incoming = mirror.incoming()?;
         pack::write(&source, &missing, incoming.as_file_mut())?;
@@ -131,12 +132,14 @@ fn copy_packs(source: &gix::Repository, mirror: &Mirror) -> Result<(), GitError>
     Ok(())
 }
 
-/// What is reachable from `commit` and not in the mirror. What the mirror holds it holds with all that it leads to.
+/// What is reachable from `commit` and not in the mirror. What the mirror holds it holds with all that it leads to,
+/// unless packs were just copied: what is in a pack may lead to what was in none, so then everything is walked.
 fn missing(
     source: &gix::Repository,
     target: &gix::Repository,
     commit: ObjectId,
     mirror: &Mirror,
+    copied: bool,
     interrupt: &AtomicBool,
 ) -> Result<Vec<ObjectId>, GitError> {
     let mut seen = HashSet::new();
@@ -151,15 +154,18 @@ fn missing(
         if interrupt.load(Ordering::Relaxed) {
             return Err(GitError::BrokeOff("the fetch took too long".into()));
         }
-        if !seen.insert(id) || target.has_object(id) {
+        let here = target.has_object(id);
+        if !seen.insert(id) || (here && !copied) {
             continue;
         }
         let header = source.find_header(id).map_err(failed)?;
-        size += header.size();
+        if !here {
+            size += header.size();
+            found.push(id);
+        }
         if size > mirror.limit {
             return Err(GitError::TooLarge { what: format!("the mirror of {}", mirror.url), limit: mirror.limit });
         }
-        found.push(id);
         match header.kind() {
             Kind::Commit => {
                 let object = source.find_commit(id).map_err(failed)?;

@@ -1,6 +1,11 @@
 //! Reading Git: ask a remote where a ref stands, fetch what moved into a bare mirror, read a file at a commit.
 //!
 //! Knows nothing of what the files mean, of projects or of the store. Nothing here changes a remote, ever.
+//!
+//! One small client of Git's own protocol serves http(s) and ssh: so every byte and every wait is bounded, a
+//! conversation dies with its deadline, and a poll is one request. Repositories of this machine are read in place. gix
+//! keeps the objects, packs and history.
+//!
 //! Credentials go into one request header or one private file descriptor, and nowhere else.
 
 mod advertisement;

@@ -162,6 +162,8 @@ pub(crate) fn is_ancestor(mirror: &Mirror, commit: &str, from: &str) -> Result<b
     if !repository.has_object(commit) {
         return Ok(false);
     }
+    // Something else than a commit is an error, and no sign of damage.
+    let commit = present(mirror, &repository, &commit.to_string())?;
     if commit == from {
         return Ok(true);
     }

@@ -208,3 +208,30 @@ async fn a_killed_fetch_leaves_nothing_broken() {
     assert_eq!(git.tree(&remote, &tip.commit).await.unwrap().len(), 1);
     assert!(receiving().is_none(), "the dead process's file is still there");
 }
+
+#[tokio::test]
+async fn a_pack_that_rests_on_loose_objects_is_copied_with_them() {
+    if !backend::git() {
+        return;
+    }
+    let repo = Repo::with("old", "1");
+    let first = repo.git(&["rev-parse", "HEAD"]);
+    let second = repo.commit("new", "2");
+    // Only the second commit is packed, as after a fetch on top of work of one's own.
+    let pack = format!(
+        "printf '{second}\n^{first}\n' | git pack-objects -q --revs .git/objects/pack/pack && git prune-packed -q"
+    );
+    let done = std::process::Command::new("sh").args(["-c", &pack]).current_dir(&repo.path).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(repo.git(&["count-objects"]).split(' ').next(), Some("3"), "the first commit stays loose");
+    let (mirrors, git) = client();
+    let remote = remote(&repo.path.display().to_string());
+    let tip = resolve(&git, &remote, "main").await;
+    git.fetch(&remote, &tip).await.unwrap();
+    assert_eq!(git.tree(&remote, &tip.commit).await.unwrap().len(), 2);
+    assert_eq!(git.read_file(&remote, &first.parse().unwrap(), "old").await.unwrap().as_deref(), Some(&b"1"[..]));
+    let blob = git.tree(&remote, &tip.commit).await.unwrap()[0].blob.parse().unwrap();
+    let strange = git.is_reachable(&remote, &blob, &tip.commit).await;
+    assert!(matches!(strange, Err(GitError::NoCommit { .. })), "{strange:?}");
+    assert!(!mirror(mirrors.path()).join("damaged").exists(), "an odd question is no damage");
+}
