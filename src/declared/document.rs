@@ -17,7 +17,9 @@ keys! {
         /// The short form: laid over the one service that the operator registered with `trueup service set`.
         deploy: ShortForm = { "port": 8080, "healthcheck": "/healthz" },
     }
-    required ["version"]
+    required {
+        "version" => "write `version: 1` on the first line",
+    }
     later ["pipelines"]
     foreign {
         "services" => "put it under its environment: `environments: { production: { services: … } }`",
@@ -34,7 +36,7 @@ keys! {
         /// declares that none should run.
         services: Named<ServiceName, Service> = { "web": { "image": "nginx:1.27" } },
     }
-    required []
+    required {}
     later []
     foreign {
         "provider" => "remove it: where an environment runs is the operator's to say",
@@ -57,7 +59,7 @@ keys! {
         /// How many replicas run, 1 to 1000.
         max_instances: Leaf<ReplicaCount> = 3,
     }
-    required []
+    required {}
     later ["rolling", "canary", "blue_green"]
     foreign {
         "replicas" => "write `max_instances`",

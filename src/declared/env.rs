@@ -32,7 +32,7 @@ keys! {
         /// The name of a secret that the environment holds. The value is never written in the repository.
         secret: Leaf<SecretName> = "database-url",
     }
-    required []
+    required {}
     later []
     foreign {
         "from_secret" => "write `secret`",

@@ -33,7 +33,7 @@ keys! {
         /// Failures in a row that make a replica unhealthy. Default: 3.
         unhealthy_threshold: Leaf<Threshold> = 5,
     }
-    required []
+    required {}
     later []
     foreign {
         "test" => "write `command`, without `CMD` or `CMD-SHELL` before it",

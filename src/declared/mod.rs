@@ -63,7 +63,7 @@ pub struct DeclaredLeaf {
     pub value: Value,
     /// What the repo wrote, for telling `repo` from `input`: templates that the repo decides (Source, Commit, Branch,
     /// Tag, Version …) substituted, those that the operator decides (`Env.X`) left as written; `(operator)` for a
-    /// leaf that the operator registered.
+    /// leaf that the operator registered, with the repo's inputs to it after that.
     pub written: String,
     /// Whether it uses `{{ .Commit }}`, `{{ .ShortCommit }}` or a `{{ .Version }}` that is the commit: it then changes
     /// with every commit, and the plan says so.

@@ -71,7 +71,8 @@ pub(crate) struct Vocabulary {
     /// What the map is, with its article.
     pub(crate) what: &'static str,
     pub(crate) known: &'static [&'static str],
-    pub(crate) required: &'static [&'static str],
+    /// Each with what to write.
+    pub(crate) required: &'static [(&'static str, &'static str)],
     pub(crate) later: &'static [&'static str],
     /// Keys of neighbouring tools, and what to write here instead.
     pub(crate) foreign: &'static [(&'static str, &'static str)],
@@ -115,7 +116,7 @@ impl<'a> Reader<'a> {
     /// The key that is being read, as messages name it.
     fn key(&self) -> String {
         match self.keys.last() {
-            Some(key) => format!("`{}`", key.chars().take(60).collect::<String>()),
+            Some(key) => shown(key),
             None => "the file".to_owned(),
         }
     }
@@ -152,12 +153,10 @@ impl<'a> Reader<'a> {
             }
             return None;
         };
-        for required in words.required {
+        for (required, help) in words.required {
             if !entries.iter().any(|entry| entry.key == *required) {
                 let wrong = Wrong::new(format!("`{required}` is missing: it is required in {}", words.what));
-                let help =
-                    if *required == "version" { "write `version: 1` above this" } else { "write it beside the others" };
-                self.problem(&node.place, wrong.help(help));
+                self.problem(&node.place, wrong.help(*help));
             }
         }
         Some(entries)
@@ -168,13 +167,13 @@ impl<'a> Reader<'a> {
         if self.problems.is_full() {
             return;
         }
-        let key: String = entry.key.chars().take(60).collect();
+        let key = shown(&entry.key);
         let wrong = if words.later.contains(&entry.key.as_str()) {
-            Wrong::new(format!("`{key}` is not supported yet")).help("remove it for now")
+            Wrong::new(format!("{key} is not supported yet")).help("remove it for now")
         } else if let Some((_, instead)) = words.foreign.iter().find(|(foreign, _)| *foreign == entry.key) {
-            Wrong::new(format!("`{key}` is not a key of {}", words.what)).help(*instead)
+            Wrong::new(format!("{key} is not a key of {}", words.what)).help(*instead)
         } else {
-            Wrong::new(format!("`{key}` is not a key of {}", words.what))
+            Wrong::new(format!("{key} is not a key of {}", words.what))
                 .help(suggest::did_you_mean(&entry.key, words.known))
         };
         self.problem(&entry.place, wrong);

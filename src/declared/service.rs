@@ -67,7 +67,7 @@ keys! {
         /// How a new release takes the place of the old one.
         deploy: Deploy = { "strategy": "recreate" },
     }
-    required []
+    required {}
     later ["build"]
     foreign {
         "environment" => "write `env`",
@@ -109,7 +109,7 @@ keys! {
         /// Memory, as `256Mi`, `1.5Gi` or `512M`; a bare number is MiB. Without it there is no limit.
         memory_limit: Leaf<Bytes> = "256Mi",
     }
-    required []
+    required {}
     later []
     foreign {
         "cpu" => "write `cpu_limit`",
@@ -129,7 +129,7 @@ keys! {
         /// Whether a failed deploy brings the old release back. Default: true.
         rollback_on_failure: Leaf<bool> = true,
     }
-    required []
+    required {}
     later ["rolling", "canary", "blue_green"]
     foreign {
         "replicas" => "write `replicas` beside `deploy`",

@@ -196,7 +196,7 @@ pub(crate) struct Described {
 }
 
 /// The schema of a map written with [`keys!`].
-pub(crate) fn object(about: &str, keys: Vec<Described>, required: &[&str]) -> Schema {
+pub(crate) fn object(about: &str, keys: Vec<Described>, required: &[(&str, &str)]) -> Schema {
     let mut properties = serde_json::Map::new();
     for Described { key, about, example, mut schema } in keys {
         schema.insert("description".to_owned(), unwrapped(about).into());
@@ -210,7 +210,8 @@ pub(crate) fn object(about: &str, keys: Vec<Described>, required: &[&str]) -> Sc
         "additionalProperties": false,
     });
     if !required.is_empty() {
-        schema.insert("required".to_owned(), required.into());
+        let keys: Vec<&str> = required.iter().map(|(key, _)| *key).collect();
+        schema.insert("required".to_owned(), keys.into());
     }
     schema
 }
@@ -227,7 +228,7 @@ macro_rules! keys {
         $name:ident is $what:literal {
             $( $(#[doc = $doc:literal])+ $field:ident: $type:ty = $example:tt, )+
         }
-        required [$($required:literal),*]
+        required { $($required:literal => $write:literal,)* }
         later [$($later:literal),*]
         foreign { $($foreign:literal => $instead:literal,)* }
     ) => {
@@ -241,7 +242,7 @@ macro_rules! keys {
             const WORDS: $crate::declared::reader::Vocabulary = $crate::declared::reader::Vocabulary {
                 what: $what,
                 known: &[$(stringify!($field)),+],
-                required: &[$($required),*],
+                required: &[$(($required, $write)),*],
                 later: &[$($later),*],
                 foreign: &[$(($foreign, $instead)),*],
             };

@@ -43,7 +43,10 @@ keys! {
         /// Default: false.
         external: Leaf<bool> = true,
     }
-    required ["source", "target"]
+    required {
+        "source" => "write `source: name`",
+        "target" => "write `target: /path`",
+    }
     later []
     foreign {
         "type" => "remove it: a path is a host path, anything else a volume's name",

@@ -1,7 +1,9 @@
 //! The comparison itself. Costs time linear in the leaves of all three sides, and copies only what differs.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, btree_map};
+use std::iter::Peekable;
 
 use crate::declared::{Declared, DeclaredLeaf, DeclaredService};
 use crate::drift::cause::{Sides, cause};
@@ -10,7 +12,7 @@ use crate::ids::ServiceName;
 use crate::live::capability::{Capabilities, ChangeKind, Support};
 use crate::live::field::FieldPath;
 use crate::live::value::Value;
-use crate::live::{Live, LiveReplica, LiveService, Observed};
+use crate::live::{Live, LiveLeaf, LiveReplica, LiveService, Observed};
 
 /// The number of replicas that a service has where nothing says otherwise.
 const DEFAULT_REPLICAS: usize = 1;
@@ -74,6 +76,30 @@ struct Leaf<'a> {
     gap: Option<&'a str>,
 }
 
+/// A replica whose leaves are read in field order, each once.
+struct Cursor<'a> {
+    replica: &'a LiveReplica,
+    leaves: Peekable<btree_map::Iter<'a, FieldPath, Observed<LiveLeaf>>>,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(replica: &'a LiveReplica) -> Self {
+        Cursor { replica, leaves: replica.leaves.iter().peekable() }
+    }
+
+    /// The leaf at `field`; asked for in ascending order only.
+    fn at(&mut self, field: &FieldPath) -> Option<&'a Observed<LiveLeaf>> {
+        loop {
+            let (next, _) = self.leaves.peek()?;
+            match (*next).cmp(field) {
+                Ordering::Less => drop(self.leaves.next()),
+                Ordering::Equal => return self.leaves.next().map(|(_, leaf)| leaf),
+                Ordering::Greater => return None,
+            }
+        }
+    }
+}
+
 /// One replica that is not as declared.
 struct Differing<'a> {
     replica: &'a str,
@@ -85,12 +111,13 @@ impl<'a> Comparison<'a> {
         let presence = if self.runs() { Presence::Present } else { Presence::Absent };
         let mut drift =
             ServiceDrift { presence, replicas: self.replicas.len(), leaves: Vec::new(), unknown: Vec::new() };
+        let mut cursors: Vec<Cursor<'a>> = self.replicas.iter().map(|replica| Cursor::new(replica)).collect();
         for leaf in self.leaves() {
             if let Some(why) = leaf.gap {
                 drift.unknown.push((leaf.field.clone(), why.to_owned()));
             }
             let found = match (self.can.support)(leaf.field) {
-                Support::Observed => self.observed(leaf, &mut drift.unknown),
+                Support::Observed => self.observed(leaf, &mut cursors, &mut drift.unknown),
                 Support::Policy | Support::Unsupported(_) => self.policy(leaf),
             };
             drift.leaves.extend(found);
@@ -108,13 +135,16 @@ impl<'a> Comparison<'a> {
         let mut declared = self.declared.leaves.iter().peekable();
         let mut base = self.base.map(|base| base.leaves.iter()).into_iter().flatten().peekable();
         std::iter::from_fn(move || {
-            let first = match (declared.peek(), base.peek()) {
-                (Some((a, _)), Some((b, _))) => *a.min(b),
-                (Some((field, _)), None) | (None, Some((field, _))) => *field,
+            let order = match (declared.peek(), base.peek()) {
+                (Some((a, _)), Some((b, _))) => a.cmp(b),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
                 (None, None) => return None,
             };
-            let declared = declared.next_if(|(field, _)| *field == first).map(|(_, leaf)| leaf);
-            let base = base.next_if(|(field, _)| *field == first).map(|(_, leaf)| leaf);
+            let declared = if order.is_le() { declared.next() } else { None };
+            let base = if order.is_ge() { base.next() } else { None };
+            let first = declared.map(|(field, _)| field).or(base.map(|(field, _)| field))?;
+            let (declared, base) = (declared.map(|(_, leaf)| leaf), base.map(|(_, leaf)| leaf));
             let gap = gaps.and_then(|gaps| gaps.get(first)).map(String::as_str);
             Some(Leaf { field: first, declared, base, gap })
         })
@@ -136,13 +166,18 @@ impl<'a> Comparison<'a> {
     }
 
     /// A leaf that can be seen: declared × base × every replica.
-    fn observed(&self, leaf: Leaf<'_>, unknown: &mut Vec<(FieldPath, String)>) -> Option<LeafDrift> {
+    fn observed(
+        &self,
+        leaf: Leaf<'_>,
+        cursors: &mut [Cursor<'a>],
+        unknown: &mut Vec<(FieldPath, String)>,
+    ) -> Option<LeafDrift> {
         if !self.runs() {
             // Nothing runs, so everything declared is missing; that it is not stopped needs no saying.
             let missing = leaf.declared.is_some() && *leaf.field != FieldPath::Stopped;
             return missing.then(|| leaf.drift(None, Vec::new(), self.cause(leaf, false)));
         }
-        let (differing, unseen) = self.read(leaf);
+        let (differing, unseen) = self.read(leaf, cursors);
         note_unseen(leaf.field, unseen, self.replicas.len(), unknown);
         let first = differing.first()?;
         let live_is_base = leaf.base.is_some_and(|base| {
@@ -164,7 +199,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Which replicas are not as declared, and which could not be seen. The count of replicas is one reading for all.
-    fn read(&self, leaf: Leaf<'_>) -> (Vec<Differing<'a>>, Vec<(&'a str, &'a str)>) {
+    fn read(&self, leaf: Leaf<'_>, cursors: &mut [Cursor<'a>]) -> (Vec<Differing<'a>>, Vec<(&'a str, &'a str)>) {
         if *leaf.field == FieldPath::Replicas {
             let count = Value::Integer(self.replicas.len() as u64);
             let as_it_should_be = match leaf.declared {
@@ -176,8 +211,9 @@ impl<'a> Comparison<'a> {
         }
         let mut differing = Vec::new();
         let mut unseen = Vec::new();
-        for replica in &self.replicas {
-            let seen = match replica.leaves.get(leaf.field) {
+        for cursor in cursors {
+            let replica = cursor.replica;
+            let seen = match cursor.at(leaf.field) {
                 None => None,
                 Some(Observed::Known(seen)) => Some((&seen.value, seen.supplied)),
                 Some(Observed::Unknown(why)) => {

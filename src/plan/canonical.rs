@@ -1,8 +1,8 @@
 //! The canonical form that a plan's digest is taken over: a byte string that no two different plans share.
 //!
 //! Every text, list and map is preceded by its length and every choice by a number, so nothing can be read in two ways.
-//! Numbers are little-endian; a length is 4 bytes, or 8 after `ff ff ff ff`. The numbers of choices below are part of
-//! the form: changing one, or the order of anything, takes a new [`crate::plan::PLAN_FORMAT`].
+//! Numbers are little-endian; a length is one byte, or eight after `ff`. The numbers of choices below are part of the
+//! form: changing one, or the order of anything, takes a new [`crate::plan::PLAN_FORMAT`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -59,10 +59,10 @@ impl Canonical {
 
     /// How many things, or bytes, follow.
     pub(super) fn length(&mut self, length: usize) {
-        match u32::try_from(length) {
-            Ok(short) if short < u32::MAX => self.bytes(&short.to_le_bytes()),
+        match u8::try_from(length) {
+            Ok(short) if short < u8::MAX => self.choice(short),
             Ok(_) | Err(_) => {
-                self.bytes(&u32::MAX.to_le_bytes());
+                self.choice(u8::MAX);
                 self.number(length as u64);
             }
         }
@@ -81,8 +81,40 @@ impl Canonical {
     }
 
     pub(super) fn field(&mut self, field: &FieldPath) {
-        self.text(field.name());
-        self.optional(field.key(), Self::text);
+        self.choice(match field {
+            FieldPath::Image => 1,
+            FieldPath::Source => 2,
+            FieldPath::Entrypoint => 3,
+            FieldPath::Command => 4,
+            FieldPath::User => 5,
+            FieldPath::WorkingDir => 6,
+            FieldPath::Stopped => 7,
+            FieldPath::Replicas => 8,
+            FieldPath::Env(_) => 9,
+            FieldPath::Ports(_) => 10,
+            FieldPath::Volumes(_) => 11,
+            FieldPath::Labels(_) => 12,
+            FieldPath::CpuLimit => 13,
+            FieldPath::MemoryLimit => 14,
+            FieldPath::Restart => 15,
+            FieldPath::StopGracePeriod => 16,
+            FieldPath::Port => 17,
+            FieldPath::Pull => 18,
+            FieldPath::DependsOn => 19,
+            FieldPath::HealthPath => 20,
+            FieldPath::HealthPort => 21,
+            FieldPath::HealthCommand => 22,
+            FieldPath::HealthInterval => 23,
+            FieldPath::HealthTimeout => 24,
+            FieldPath::HealthStartPeriod => 25,
+            FieldPath::HealthyThreshold => 26,
+            FieldPath::UnhealthyThreshold => 27,
+            FieldPath::DeployStrategy => 28,
+            FieldPath::RollbackOnFailure => 29,
+        });
+        if let Some(key) = field.key() {
+            self.text(key);
+        }
     }
 
     pub(super) fn leaves(&mut self, leaves: &BTreeMap<FieldPath, BaseLeaf>) {

@@ -4,9 +4,9 @@
 //! wording or reasons in prose. Two plans with one digest do the same to the same. What runs and already is as declared
 //! stands in it by not differing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::drift::{Base, Cause, ReplicaLive};
+use crate::drift::{Base, BaseLeaf, BaseService, Cause, ReplicaLive};
 use crate::ids::{PlanDigest, ServiceName};
 use crate::live::Observed;
 use crate::live::capability::{ChangeKind, Effect};
@@ -49,8 +49,14 @@ pub fn digest(plan: &Plan, base: &Base) -> PlanDigest {
     for (name, leaves) in desired {
         form.text(name.as_str());
         form.leaves(leaves);
+        write_base(&mut form, leaves, base.services.get(name));
     }
-    write_base(&mut form, plan, base);
+    let undeclared = base.services.iter().filter(|(name, _)| options.covers(name) && !desired.contains_key(*name));
+    form.length(undeclared.clone().count());
+    for (name, service) in undeclared {
+        form.text(name.as_str());
+        form.leaves(&service.leaves);
+    }
     form.finish()
 }
 
@@ -75,15 +81,12 @@ fn write_unknowns(form: &mut Canonical, unknowns: &[Unknown]) {
     }
 }
 
-/// Base of the services that the plan is about; of one that is recorded exactly as declared, only that.
-fn write_base(form: &mut Canonical, plan: &Plan, base: &Base) {
-    let about = base.services.iter().filter(|(name, _)| plan.options.covers(name));
-    form.length(about.clone().count());
-    for (name, service) in about {
-        form.text(name.as_str());
-        if plan.desired.get(name) == Some(&service.leaves) {
-            form.choice(1);
-        } else {
+/// A declared service's base; of one that is recorded exactly as declared, only that.
+fn write_base(form: &mut Canonical, declared: &BTreeMap<FieldPath, BaseLeaf>, base: Option<&BaseService>) {
+    match base {
+        None => form.choice(0),
+        Some(service) if service.leaves == *declared => form.choice(1),
+        Some(service) => {
             form.choice(2);
             form.leaves(&service.leaves);
         }

