@@ -173,7 +173,7 @@ pub fn settled(text: &str) -> String {
         (r"\b[0-9a-f]{12}\b", "DIGEST"),
         (r"\b[0-9a-f]{8}\b", "COMMIT"),
         (r"port \d+", "port PORT"),
-        (r"\(uid \d+\)", "(uid UID)"),
+        (r"[\w.-]+ \(uid \d+\)", "SOMEONE (uid UID)"),
         (r"after \d+ s", "after A MOMENT"),
         (r"(succeeded|failed)  COMMIT  JUST NOW \(TIME\)  \d+ s ", "$1  COMMIT  JUST NOW (TIME)  MOMENT "),
         (r"(\S)  +", "$1  "),
