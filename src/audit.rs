@@ -10,8 +10,8 @@ use crate::secret::{AuthRef, Witness};
 use crate::store::records::AuditEntry;
 use crate::store::{Store, StoreError};
 
-/// Resolutions of the same reference for the same purpose within this time are one line that counts: a pass resolves
-/// every minute.
+/// The same again within this time is one line that counts: a pass resolves its secrets every minute, and a script that
+/// is denied tries again.
 const FOLDED_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// Writes the audit log; cheap to clone.
@@ -32,28 +32,30 @@ impl Audit {
     /// # Errors
     /// A database that refuses: then it must not be done.
     pub async fn allowed(&self, actor: &Actor, what: &str, target: &str, at: Timestamp) -> Result<(), StoreError> {
-        self.append(&actor.name, what, target, "allowed".into(), at).await
+        let entry = AuditEntry {
+            at,
+            actor: actor.name.clone(),
+            operation: what.to_owned(),
+            target: target.to_owned(),
+            outcome: "allowed".to_owned(),
+        };
+        self.store.append_audit(entry).await
     }
 
-    /// Writes down that an actor was denied.
+    /// Writes down that an actor was denied; trying again within an hour counts on that line.
     ///
     /// # Errors
     /// A database that refuses.
     pub async fn denied(&self, denied: &Denied, target: &str, at: Timestamp) -> Result<(), StoreError> {
         let operation: Operation = denied.operation;
-        self.append(&denied.actor.name, operation.word(), target, format!("denied: {denied}"), at).await
-    }
-
-    async fn append(
-        &self,
-        actor: &str,
-        operation: &str,
-        target: &str,
-        outcome: String,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        let (actor, operation, target) = (actor.to_owned(), operation.to_owned(), target.to_owned());
-        self.store.append_audit(AuditEntry { at, actor, operation, target, outcome }).await
+        let entry = AuditEntry {
+            at,
+            actor: denied.actor.name.clone(),
+            operation: operation.word().to_owned(),
+            target: target.to_owned(),
+            outcome: format!("denied: {denied}"),
+        };
+        self.store.append_audit_folded(entry, FOLDED_WITHIN).await
     }
 }
 

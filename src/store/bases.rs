@@ -2,12 +2,12 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::columns::{json, run_number, text, to_json};
+use super::columns::{json, text, to_json};
 use super::environments::require;
 use super::releases::{append, current_run};
 use super::{Store, StoreError};
 use crate::drift::{Base, BaseService};
-use crate::ids::{EnvironmentRef, RunId, ServiceName};
+use crate::ids::{EnvironmentRef, ServiceName};
 
 impl Store {
     /// What was last applied and verified in an environment; empty where nothing was.
@@ -81,27 +81,6 @@ impl Store {
                 (Some((_, false)), Some(run)) if removed > 0 => append(c, &id, &service, run, None),
                 _ => Ok(()),
             }
-        })
-        .await
-    }
-
-    /// The run that last released a service of an environment; `None` where none did.
-    ///
-    /// # Errors
-    /// A database that refuses.
-    pub async fn last_release(
-        &self,
-        environment: &EnvironmentRef,
-        before: Option<RunId>,
-    ) -> Result<Option<RunId>, StoreError> {
-        let (id, before) = (environment.clone(), before.map_or(i64::MAX, run_number));
-        self.query(move |c| {
-            let run: Option<i64> = c.query_row(
-                "SELECT max(run) FROM releases WHERE project = ?1 AND environment = ?2 AND run < ?3",
-                params![id.project.as_str(), id.environment.as_str(), before],
-                |row| row.get(0),
-            )?;
-            Ok(run.and_then(|run| u64::try_from(run).ok()).map(RunId))
         })
         .await
     }

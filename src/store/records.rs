@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::authority::Role;
 use crate::drift::Cause;
-use crate::ids::{CommitSha, EnvironmentName, EnvironmentRef, PlanDigest, ProjectName, RunId, SecretName, ServiceName};
+use crate::ids::{CommitSha, EnvironmentRef, PlanDigest, ProjectName, RunId, SecretName, ServiceName};
 use crate::live::Health;
 use crate::live::field::FieldPath;
 use crate::secret::AuthRef;
@@ -249,6 +249,3 @@ pub struct Release {
     /// The services that it released, without those that it left as they were.
     pub services: BTreeSet<ServiceName>,
 }
-
-/// The project and environment names of a listing.
-pub type EnvironmentKey = (ProjectName, EnvironmentName);

@@ -126,8 +126,9 @@ fn transaction(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<()
         connection.execute_batch("SAVEPOINT request")?;
         let keep = job.run(connection);
         if connection.is_autocommit() {
-            // SQLite undid the whole transaction by itself (disk full, I/O error): nothing of this batch is stored.
-            return Err(StoreError::Full("the transaction was undone".into()));
+            // SQLite undid the whole transaction by itself (disk full, I/O error): nothing of this batch is stored. The
+            // request that met the fault says which it was.
+            return Err(StoreError::Database("a fault undid the transaction; nothing of it is stored".into()));
         }
         connection.execute_batch(if keep { "RELEASE request" } else { "ROLLBACK TO request; RELEASE request" })?;
     }

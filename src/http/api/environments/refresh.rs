@@ -8,6 +8,7 @@ use crate::http::extract::At;
 use crate::http::problem::Problem;
 use crate::http::{ApiState, status};
 use crate::ids::EnvironmentRef;
+use crate::pass::PassError;
 
 /// Looks at Git and at what runs again, and says how the environment stands. That Git could not be read is part of the
 /// answer.
@@ -17,12 +18,17 @@ pub(in crate::http) async fn refresh(
     At(id): At<EnvironmentRef>,
 ) -> Result<Json<StatusView>, Problem> {
     let environment = super::find(&state.store, &id).await?;
-    if let Err(error) = state.passes.refresh(&id).await {
-        let problem = Problem::from(error);
-        let noted = state.store.read(&id).await?.is_some_and(|read| read.stale_since.is_some());
-        if !noted {
-            return Err(problem);
-        }
+    match state.passes.refresh(&id).await {
+        // What went wrong with reading stands in the status, with since when.
+        Ok(_)
+        | Err(
+            PassError::Git(_)
+            | PassError::Remote(_)
+            | PassError::NoRef { .. }
+            | PassError::Invalid(_)
+            | PassError::Secret(_),
+        ) => {}
+        Err(error) => return Err(error.into()),
     }
     let run = state.store.unfinished_runs().await?.into_iter().find(|run| run.environment == id);
     Ok(Json(status::of(&state.store, &environment, run).await?))
