@@ -81,6 +81,14 @@ impl Fingerprinter {
         }
     }
 
+    /// With a key of one's own, where nothing is kept: planning a file without a daemon.
+    ///
+    /// # Errors
+    /// A system without randomness.
+    pub fn ephemeral() -> Result<Self, KeyError> {
+        Ok(Self::with_key(random()?.as_slice()))
+    }
+
     /// With a given key.
     pub fn with_key(key: &[u8]) -> Self {
         Fingerprinter { key: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key)) }
