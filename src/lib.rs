@@ -17,6 +17,7 @@
 //! | [`pass`] | E | the flow: one pass over one environment |
 //! | [`daemon`] | E | when to pass: timers, watches, backoff, shutdown |
 //! | [`git`] | E | mirrors, polling, watching, reading a file at a commit |
+//! | [`forge`] | E | GitHub, GitLab, Gitea, Forgejo, Bitbucket: webhooks in, the API out |
 //! | [`provider`] | E | where services run: `docker`, `local` |
 //! | [`deploy`] | E | strategies over a provider's steps |
 //! | [`sync`] | E | the gate, the journalled apply, verification |
@@ -34,6 +35,7 @@ pub mod daemon;
 pub mod declared;
 pub mod deploy;
 pub mod drift;
+pub mod forge;
 pub mod git;
 pub mod health;
 pub mod http;
