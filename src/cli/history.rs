@@ -47,7 +47,7 @@ pub(super) async fn run(verb: &History, context: Context<'_>) -> anyhow::Result<
 }
 
 /// An environment's runs, the latest first.
-pub(super) async fn runs(client: &Client, target: &EnvironmentRef, limit: u32) -> anyhow::Result<Vec<RunView>> {
+async fn runs(client: &Client, target: &EnvironmentRef, limit: u32) -> anyhow::Result<Vec<RunView>> {
     let path = format!("/projects/{}/environments/{}/runs?limit={limit}", target.project, target.environment);
     let reply: Result<Vec<RunView>, ClientError> = client.get(&path).await;
     match reply {

@@ -12,7 +12,7 @@ use crate::cli::offline::{self, Offline};
 use crate::cli::terminal::Terminal;
 use crate::cli::{Outcome, missing};
 use crate::http::dto::PlanRequest;
-use crate::ids::{EnvironmentRef, RunId, ServiceName};
+use crate::ids::{EnvironmentRef, ServiceName};
 use crate::plan::Plan;
 
 /// What would a sync change, field by field, and why?
@@ -69,13 +69,12 @@ impl Options {
     }
 
     /// The request for a plan with these options.
-    pub(super) fn request(&self, rollback_to: Option<RunId>) -> PlanRequest {
+    pub(super) fn request(&self) -> PlanRequest {
         PlanRequest {
             reference: self.reference.clone(),
             services: self.services(),
             prune: self.prune,
-            rollback_to,
-            cached: false,
+            ..PlanRequest::default()
         }
     }
 }
@@ -98,7 +97,7 @@ pub(super) async fn run_offline(verb: &PlanArgs, terminal: &mut Terminal) -> any
 /// Asks the daemon for the plan and shows it.
 pub(super) async fn run(verb: &PlanArgs, context: Context<'_>) -> anyhow::Result<Outcome> {
     let Some(target) = &verb.target else { bail!("name an environment, as PROJECT/ENVIRONMENT") };
-    let plan = make(&context.client, target, &verb.options.request(None)).await?;
+    let plan = make(&context.client, target, &verb.options.request()).await?;
     present(&plan, verb.json, context.terminal)
 }
 

@@ -2,13 +2,11 @@
 
 use clap::Args;
 
+use crate::cli::Outcome;
 use crate::cli::args::Context;
-use crate::cli::client::Client;
-use crate::cli::failure::Advice;
 use crate::cli::plan::{self, Options};
 use crate::cli::sync::{self, Consent};
-use crate::cli::{Outcome, history};
-use crate::http::dto::{RollbackBody, RunState};
+use crate::http::dto::{PlanRequest, RollbackBody};
 use crate::ids::{EnvironmentRef, RunId, ServiceName};
 
 /// Go back to a recorded release, after showing the plan and asking
@@ -44,12 +42,10 @@ pub(super) async fn run(verb: &Rollback, context: Context<'_>) -> anyhow::Result
     let plan = match &verb.consent.plan {
         Some(digest) => sync::recorded(&client, digest, &verb.target).await?,
         None => {
-            let to = match verb.to {
-                Some(run) => run,
-                None => release_before(&client, &verb.target).await?,
-            };
+            // Which release is the one before the present is the daemon's to say; the plan's first line shows it.
             let options = Options { services: verb.services.clone(), ..Options::default() };
-            plan::make(&client, &verb.target, &options.request(Some(to))).await?
+            let request = PlanRequest { rollback: true, rollback_to: verb.to, ..options.request() };
+            plan::make(&client, &verb.target, &request).await?
         }
     };
     if !sync::agreed(&plan, &verb.consent, "Go back to this release?", terminal)? {
@@ -57,18 +53,4 @@ pub(super) async fn run(verb: &Rollback, context: Context<'_>) -> anyhow::Result
     }
     let body = RollbackBody { plan: plan.digest.to_string(), to: plan.options.rollback_to };
     sync::carry_out(&client, &plan, ("rollback", body), verb.consent.detach, terminal).await
-}
-
-/// The latest release that was whole, before the present one.
-async fn release_before(client: &Client, target: &EnvironmentRef) -> anyhow::Result<RunId> {
-    let runs = history::runs(client, target, 100).await?;
-    let mut releases = runs.iter().filter(|run| run.state == RunState::Succeeded);
-    match releases.nth(1) {
-        Some(run) => Ok(run.id),
-        None => Err(Advice::new(
-            format!("{target} has no release before the present one to go back to"),
-            format!("`trueup history {target}` lists what was synced"),
-        )
-        .into()),
-    }
 }

@@ -71,7 +71,7 @@ pub(super) async fn run(verb: &SyncArgs, context: Context<'_>) -> anyhow::Result
     let Context { client, terminal } = context;
     let plan = match &verb.consent.plan {
         Some(digest) => recorded(&client, digest, &verb.target).await?,
-        None => plan::make(&client, &verb.target, &verb.options.request(None)).await?,
+        None => plan::make(&client, &verb.target, &verb.options.request()).await?,
     };
     if !agreed(&plan, &verb.consent, "Carry out this plan?", terminal)? {
         return Ok(Outcome::Unclear);

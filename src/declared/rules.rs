@@ -29,6 +29,7 @@ pub(crate) fn check_service(service: &Service, problems: &mut Problems) {
     check_credentials(service, problems);
     check_volumes(service, problems);
     check_replicas(service, problems);
+    check_deploy(service, problems);
     let ports = service.ports.iter().flat_map(|ports| &ports.items);
     let mut seen: BTreeMap<(u16, &str, &PortBinding), &Place> = BTreeMap::new();
     for port in ports {
@@ -110,6 +111,18 @@ fn check_replicas(service: &Service, problems: &mut Problems) {
             let help = format!("leave the host port out (`{}`), or run one replica", port.value.container);
             problems.add(&port.origin.place, wrong.help(help));
         }
+    }
+}
+
+/// With `recreate` the old replica has to stop before the new one starts: leaving a failed new one in its place would
+/// be an outage that someone asked for by accident.
+fn check_deploy(service: &Service, problems: &mut Problems) {
+    let policy = service.deploy.as_ref().and_then(|deploy| deploy.rollback_on_failure.as_ref());
+    if let Some(refused) = policy.filter(|policy| !policy.value) {
+        let wrong =
+            Wrong::new("`rollback_on_failure: false` is not supported: a failed deploy never takes down what runs");
+        let help = "remove it; the failed replica's last output is in the run: `trueup show RUN`";
+        problems.add(&refused.origin.place, wrong.help(help));
     }
 }
 

@@ -126,7 +126,8 @@ keys! {
         /// `recreate`: the new replica is prepared, the old one stopped, the new one started and checked; where that
         /// fails, the old one runs again. Default: `recreate`.
         strategy: Leaf<Strategy> = "recreate",
-        /// Whether a failed deploy brings the old release back. Default: true.
+        /// Whether a failed deploy brings the old release back. Always so: `false` is refused, as it would leave the
+        /// service down, and what the failed replica said last is kept with the run. Default: true.
         rollback_on_failure: Leaf<bool> = true,
     }
     required {}

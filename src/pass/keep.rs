@@ -20,8 +20,10 @@ impl Passes {
         let id = &plan.environment;
         if self.seen.planned(plan) {
             let kept = self.keep_plan(plan).await;
-            if kept.is_err() {
-                self.seen.forget(id);
+            match kept {
+                Ok(()) => self.seen.kept(plan),
+                // It may have been kept in part: the next look writes, whatever it comes to.
+                Err(_) => self.seen.forget(id),
             }
             kept?;
         }

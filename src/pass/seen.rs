@@ -72,16 +72,19 @@ impl Seen {
         self.all().entry(id.clone()).or_default().looks.checked_at = Some(at);
     }
 
-    /// Notes a plan of the tracked tip; true where it is another than before, which is worth a write.
+    /// Notes a look that came to this plan of the tracked tip; true where the plan is another than the one that was kept
+    /// last, which is worth a write.
     pub(super) fn planned(&self, plan: &Plan) -> bool {
         let mut all = self.all();
         let one = all.entry(plan.environment.clone()).or_default();
         one.looks.observed_at = Some(plan.made_at);
-        if one.plan.as_ref().is_some_and(|(digest, commit)| *digest == plan.digest && *commit == plan.commit) {
-            return false;
-        }
-        one.plan = Some((plan.digest.clone(), plan.commit.clone()));
-        true
+        !one.plan.as_ref().is_some_and(|(digest, commit)| *digest == plan.digest && *commit == plan.commit)
+    }
+
+    /// Notes that a plan is kept. Only now may another pass that comes to the same one pass over writing it.
+    pub(super) fn kept(&self, plan: &Plan) {
+        let mut all = self.all();
+        all.entry(plan.environment.clone()).or_default().plan = Some((plan.digest.clone(), plan.commit.clone()));
     }
 
     /// What was read last, if it was made from the same registrations.

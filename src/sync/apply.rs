@@ -117,7 +117,7 @@ impl Apply {
 }
 
 /// The run's closing line.
-fn closing(plan: &Plan, done: &[&ServiceName], failed: Option<(&ServiceName, &str)>) -> String {
+pub(super) fn closing(plan: &Plan, done: &[&ServiceName], failed: Option<(&ServiceName, &str)>) -> String {
     let names = |services: &[&ServiceName]| services.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
     let mut parts = Vec::new();
     if !done.is_empty() {

@@ -1,17 +1,20 @@
 //! Settling runs that a crash or an unreachable engine interrupted: each is finished or taken back, under its own
 //! persisted permit, from its journal and what is observed now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::deploy::check::check_of;
+use crate::deploy::health_gate::{self, GateFailure};
 use crate::ids::{RunId, ServiceName};
 use crate::live::{LiveReplica, Observed, ReplicaId};
 use crate::pass::Passes;
-use crate::plan::Plan;
+use crate::plan::{ActionKind, Plan};
 use crate::provider::{Progress, Provider, StepError};
 use crate::store::records::{JournalEntry, Run, RunState};
 use crate::store::{Store, StoreError};
+use crate::sync::apply::closing;
 use crate::sync::gate::SyncPermit;
 use crate::sync::journal::{Journal, Step};
 use crate::sync::output::Output;
@@ -21,10 +24,22 @@ use crate::sync::output::Output;
 struct Standing {
     /// The old replicas that were, or may have been, stopped.
     stopped: Vec<ReplicaId>,
+    /// The replicas that were, or may have been, started or changed.
+    touched: BTreeSet<ReplicaId>,
+    /// Those of them that passed their health gate since.
+    passed: BTreeSet<ReplicaId>,
     /// Whether the new release had passed and become the service.
     switched: bool,
     /// Whether base was recorded: nothing is left to settle.
     recorded: bool,
+}
+
+/// What became of one service.
+enum Became {
+    /// What was to be applied runs, was verified and is recorded.
+    Recorded(String),
+    /// Anything else, in words.
+    Left(String),
 }
 
 /// Why a run could not be settled yet.
@@ -56,7 +71,8 @@ pub struct Settle<'a> {
 }
 
 impl Settle<'_> {
-    /// Finishes or takes back whatever the run left half done, and ends it as failed, with what became of each service.
+    /// Finishes or takes back whatever the run left half done, and ends it as what it came to: succeeded where every
+    /// service of its plan is verified and recorded by now, else failed, with what became of each.
     ///
     /// # Errors
     /// [`Unsettled`]; the run stays unfinished and is tried again.
@@ -68,98 +84,184 @@ impl Settle<'_> {
             Observed::Unknown(why) => return Err(Unsettled::Unseen(why)),
         };
         let mut told = Vec::new();
+        let mut recorded = BTreeSet::new();
         for (service, standing) in standings(&journal) {
             let replicas = live.get(&service).map(|service| service.replicas.as_slice()).unwrap_or_default();
-            let became = if standing.recorded {
-                "verified and recorded".to_owned()
-            } else if standing.switched {
-                self.finish(run.id, &plan, &service, replicas).await?
-            } else {
-                self.take_back(run.id, &service, &standing, replicas).await?
+            let part =
+                Part { settle: self, run: run.id, plan: &plan, service: &service, standing: &standing, replicas };
+            let became = match part.settle().await? {
+                Became::Recorded(words) => {
+                    recorded.insert(service.clone());
+                    words
+                }
+                Became::Left(words) => words,
             };
             self.output.line(&format!("{service}: {became}"));
             told.push(format!("{service}: {became}"));
         }
-        let summary = match told.is_empty() {
-            true => "interrupted before anything was begun".to_owned(),
-            false => format!("interrupted; {}", told.join("; ")),
+        let done: Vec<&ServiceName> =
+            plan.feasible().map(|action| &action.service).filter(|name| recorded.contains(*name)).collect();
+        let whole = !told.is_empty() && done.len() == plan.feasible().count();
+        let (state, summary) = match (whole, told.is_empty()) {
+            (true, _) => {
+                let closing = closing(&plan, &done, None);
+                (RunState::Succeeded, format!("{closing}; it was interrupted before its end was recorded"))
+            }
+            (false, true) => (RunState::Failed, "interrupted before anything was begun".to_owned()),
+            (false, false) => (RunState::Failed, format!("interrupted; {}", told.join("; "))),
         };
-        self.store.finish_run(run.id, RunState::Failed, &summary, Timestamp::now()).await?;
+        self.store.finish_run(run.id, state, &summary, Timestamp::now()).await?;
         Ok(summary)
     }
 
     fn journal(&self) -> Journal {
         Journal::new(self.store.clone(), self.permit.run(), None, self.output.clone())
     }
+}
 
-    /// The new release had passed: what is left of the old goes, and if the service verifies it is recorded.
-    async fn finish(
-        &self,
-        run: RunId,
-        plan: &Plan,
-        service: &ServiceName,
-        replicas: &[LiveReplica],
-    ) -> Result<String, Unsettled> {
-        let journal = self.journal();
-        let any_new = replicas.iter().any(|replica| replica.release == Some(run));
-        let replaced = |replica: &&LiveReplica| {
-            let twin = replicas.iter().any(|other| other.release == Some(run) && other.index == replica.index);
-            replica.release != Some(run) && twin
-        };
-        for old in replicas.iter().filter(replaced).filter(|_| any_new) {
-            let step = Step::Remove { replica: old.id.clone() };
-            journal
-                .step(service, step, async { done_if_gone(self.provider.remove(self.permit, &old.id).await) })
-                .await?;
+/// One service's part of an interrupted run.
+struct Part<'a> {
+    settle: &'a Settle<'a>,
+    run: RunId,
+    plan: &'a Plan,
+    service: &'a ServiceName,
+    standing: &'a Standing,
+    replicas: &'a [LiveReplica],
+}
+
+impl Part<'_> {
+    async fn settle(&self) -> Result<Became, Unsettled> {
+        let action = self.plan.actions.iter().find(|action| action.service == *self.service);
+        let kind = action.map(|action| action.kind);
+        if self.standing.recorded {
+            return Ok(Became::Recorded("verified and recorded".to_owned()));
         }
-        let Ok(left) = self.passes.verify(plan, service).await else {
-            return Ok("the new release runs; it could not be verified".to_owned());
-        };
-        if !left.is_empty() || !left.unknowns.is_empty() {
-            return Ok("the new release runs, but differs from what is declared; plan and sync again".to_owned());
+        if kind == Some(ActionKind::Delete) {
+            return self.deleted().await;
         }
-        let applied = plan.applied(Some(run), Timestamp::now());
-        if let Some(base) = applied.services.get(service) {
-            self.store.record_base(&plan.environment, service, base.clone()).await?;
+        if self.standing.switched {
+            return self.finish().await;
         }
-        Ok("the new release had passed; it was finished, verified and recorded".to_owned())
+        if self.is_complete().await? {
+            self.record().await?;
+            return Ok(Became::Recorded("everything was applied; it was verified and recorded".to_owned()));
+        }
+        self.take_back(kind == Some(ActionKind::InPlace)).await.map(Became::Left)
     }
 
-    /// The new release had not passed: its replicas go, and what was stopped runs again.
-    async fn take_back(
-        &self,
-        run: RunId,
-        service: &ServiceName,
-        standing: &Standing,
-        replicas: &[LiveReplica],
-    ) -> Result<String, Unsettled> {
-        let journal = self.journal();
-        let mut removed = 0;
-        for new in replicas.iter().filter(|replica| replica.release == Some(run)) {
-            let step = Step::Remove { replica: new.id.clone() };
-            journal
-                .step(service, step, async { done_if_gone(self.provider.remove(self.permit, &new.id).await) })
-                .await?;
-            removed += 1;
+    /// What was made by this run.
+    fn is_new(&self, replica: &LiveReplica) -> bool {
+        replica.release == Some(self.run)
+    }
+
+    /// Whether all that was to be applied runs by now and passes its health gate, though the journal does not say so.
+    /// Taking that back would end healthy replicas for nothing.
+    async fn is_complete(&self) -> Result<bool, Unsettled> {
+        let left = self.verified().await?;
+        if !left.is_empty() || !left.unknowns.is_empty() {
+            return Ok(false);
+        }
+        let changed = |replica: &&LiveReplica| self.is_new(replica) || self.standing.touched.contains(&replica.id);
+        for replica in self.replicas.iter().filter(changed) {
+            if !self.standing.passed.contains(&replica.id) && !self.passes_now(&replica.id).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn passes_now(&self, replica: &ReplicaId) -> Result<bool, Unsettled> {
+        let leaves = self.plan.desired.get(self.service);
+        let check = check_of(|field| leaves.and_then(|leaves| leaves.get(field)).map(|leaf| &leaf.value));
+        match health_gate::pass(self.settle.provider, replica, &check).await {
+            Ok(()) => Ok(true),
+            Err(GateFailure::Unseen(why)) => Err(Unsettled::Unseen(why)),
+            Err(failure @ (GateFailure::Ended(_) | GateFailure::Unhealthy { .. } | GateFailure::Impossible(_))) => {
+                self.settle.output.line(&format!("{}: {failure}", self.service));
+                Ok(false)
+            }
+        }
+    }
+
+    async fn verified(&self) -> Result<Plan, Unsettled> {
+        let plan = self.settle.passes.verify(self.plan, self.service).await;
+        plan.map_err(|error| Unsettled::Unseen(error.to_string()))
+    }
+
+    async fn record(&self) -> Result<(), Unsettled> {
+        let applied = self.plan.applied(Some(self.run), Timestamp::now());
+        let (store, environment) = (self.settle.store, &self.plan.environment);
+        let work = async {
+            match applied.services.get(self.service) {
+                Some(base) => store.record_base(environment, self.service, base.clone()).await?,
+                None => store.forget_base(environment, self.service).await?,
+            }
+            Ok::<(), Unsettled>(())
+        };
+        self.settle.journal().step(self.service, Step::Record, work).await
+    }
+
+    async fn deleted(&self) -> Result<Became, Unsettled> {
+        if !self.replicas.is_empty() {
+            return Ok(Became::Left("not all of it was removed; plan and sync again".to_owned()));
+        }
+        self.record().await?;
+        Ok(Became::Recorded("it is gone; that was recorded".to_owned()))
+    }
+
+    /// The new release had passed: what is left of the old goes, and if the service verifies it is recorded.
+    async fn finish(&self) -> Result<Became, Unsettled> {
+        let replaced = |replica: &&LiveReplica| {
+            let twin = self.replicas.iter().any(|other| self.is_new(other) && other.index == replica.index);
+            !self.is_new(replica) && twin
+        };
+        for old in self.replicas.iter().filter(replaced) {
+            self.remove(&old.id).await?;
+        }
+        let left = self.verified().await?;
+        if !left.is_empty() || !left.unknowns.is_empty() {
+            let words = "the new release runs, but differs from what is declared; plan and sync again";
+            return Ok(Became::Left(words.to_owned()));
+        }
+        self.record().await?;
+        Ok(Became::Recorded("the new release had passed; it was finished, verified and recorded".to_owned()))
+    }
+
+    /// The new release had not passed: its replicas go, and what was stopped runs again. Where nothing had to make way
+    /// (`beside`), new replicas that had passed do no harm and stay.
+    async fn take_back(&self, beside: bool) -> Result<String, Unsettled> {
+        let stays = |replica: &LiveReplica| {
+            beside && self.standing.stopped.is_empty() && self.standing.passed.contains(&replica.id)
+        };
+        let (kept, going): (Vec<&LiveReplica>, Vec<&LiveReplica>) =
+            self.replicas.iter().filter(|replica| self.is_new(replica)).partition(|replica| stays(replica));
+        for new in &going {
+            self.remove(&new.id).await?;
         }
         let mut started = 0;
         let mut lost = 0;
-        for old in &standing.stopped {
-            if !replicas.iter().any(|replica| replica.id == *old) {
+        for old in &self.standing.stopped {
+            if !self.replicas.iter().any(|replica| replica.id == *old) {
                 lost += 1;
                 continue;
             }
-            let step = Step::Start { replica: old.clone() };
-            journal
-                .step(service, step, async { Ok::<(), Unsettled>(self.provider.start(self.permit, old).await?) })
-                .await?;
+            let work = async { Ok::<(), Unsettled>(self.settle.provider.start(self.settle.permit, old).await?) };
+            self.settle.journal().step(self.service, Step::Start { replica: old.clone() }, work).await?;
             started += 1;
         }
-        Ok(match (removed, started, lost) {
+        if !kept.is_empty() {
+            return Ok(format!("{} new replica(s) had passed and stay; plan and sync again", kept.len()));
+        }
+        Ok(match (going.len(), started, lost) {
             (0, 0, 0) => "it was not changed, or only in place; plan and sync again".to_owned(),
             (_, _, 0) => "taken back: what ran before runs again as it was".to_owned(),
             (_, _, _) => "taken back, but a replica that ran before is gone; plan and sync again".to_owned(),
         })
+    }
+
+    async fn remove(&self, replica: &ReplicaId) -> Result<(), Unsettled> {
+        let work = async { done_if_gone(self.settle.provider.remove(self.settle.permit, replica).await) };
+        self.settle.journal().step(self.service, Step::Remove { replica: replica.clone() }, work).await
     }
 }
 
@@ -182,14 +284,14 @@ fn standings(journal: &[JournalEntry]) -> BTreeMap<ServiceName, Standing> {
             // The switch has no effect of its own: once its intent is written, everything before it had passed.
             Ok(Step::Switch) => standing.switched = true,
             Ok(Step::Record) => standing.recorded |= done,
-            Ok(
-                Step::Prepare { .. }
-                | Step::Start { .. }
-                | Step::Update { .. }
-                | Step::Gate { .. }
-                | Step::Remove { .. }
-                | Step::Verify,
-            ) => {}
+            Ok(Step::Start { replica } | Step::Update { replica, fields: _ }) => {
+                standing.passed.remove(&replica);
+                standing.touched.insert(replica);
+            }
+            Ok(Step::Gate { replica }) if done => {
+                standing.passed.insert(replica);
+            }
+            Ok(Step::Prepare { .. } | Step::Gate { .. } | Step::Remove { .. } | Step::Verify) => {}
             Err(error) => tracing::error!(%service, %error, "a journal entry is not understood"),
         }
     }
@@ -205,16 +307,19 @@ mod tests {
     use crate::store::records::JournalEntry;
     use crate::sync::journal::Step;
 
-    #[test]
-    fn a_record_counts_only_once_its_outcome_is_known() {
-        let entry = |step: Step, outcome: Option<serde_json::Value>| JournalEntry {
+    fn entry(step: Step, outcome: Option<serde_json::Value>) -> JournalEntry {
+        JournalEntry {
             seq: 1,
             service: Some("web".parse().expect("valid")),
             intent: serde_json::to_value(step).expect("plain"),
             outcome,
             begun_at: Timestamp::UNIX_EPOCH,
             ended_at: None,
-        };
+        }
+    }
+
+    #[test]
+    fn a_record_counts_only_once_its_outcome_is_known() {
         let stop = Step::Stop { replica: ReplicaId("old".into()) };
         let standing = &standings(&[entry(stop, None), entry(Step::Record, None)])[&"web".parse().expect("valid")];
         assert_eq!((standing.stopped.len(), standing.switched, standing.recorded), (1, false, false));
@@ -222,5 +327,21 @@ mod tests {
         let standing =
             &standings(&[entry(Step::Switch, None), entry(Step::Record, done)])[&"web".parse().expect("valid")];
         assert_eq!((standing.switched, standing.recorded), (true, true));
+    }
+
+    #[test]
+    fn a_gate_that_was_passed_counts_until_the_replica_is_touched_again() {
+        let id = || ReplicaId("new".into());
+        let done = || Some(serde_json::json!({"outcome": "done"}));
+        let journal = |steps: Vec<(Step, Option<serde_json::Value>)>| {
+            let entries = steps.into_iter().map(|(step, outcome)| entry(step, outcome)).collect::<Vec<_>>();
+            standings(&entries).remove(&"web".parse().expect("valid")).expect("it is there")
+        };
+        let start = || (Step::Start { replica: id() }, done());
+        let gate = |outcome| (Step::Gate { replica: id() }, outcome);
+        assert!(!journal(vec![start(), gate(None)]).passed.contains(&id()));
+        assert!(journal(vec![start(), gate(done())]).passed.contains(&id()));
+        let again = journal(vec![start(), gate(done()), start()]);
+        assert!(again.touched.contains(&id()) && again.passed.is_empty());
     }
 }

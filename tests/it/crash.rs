@@ -27,6 +27,9 @@ use crate::world::house::{self, House, operator};
 const STATE: &str = "TRUEUP_CRASH_STATE";
 const ENVIRONMENT: &str = "TRUEUP_CRASH_ENVIRONMENT";
 const AT: &str = "TRUEUP_CRASH_AT";
+const SUPERVISOR: &str = "TRUEUP_CRASH_SUPERVISOR";
+/// The supervisor's socket where there is none.
+const NO_SUPERVISOR: &str = "/nonexistent/supervise.sock";
 
 /// Kills its own process at the nth boundary.
 struct KillAt(AtomicUsize);
@@ -40,10 +43,10 @@ impl Boundary for KillAt {
 }
 
 /// A daemon's parts over a state directory, once whoever had it before has let go.
-async fn open(state: &Path) -> (Store, Passes, Syncs) {
+pub async fn open(state: &Path, supervisor: &Path) -> (Store, Passes, Syncs) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let supervisor = state.join("none.sock");
+        let supervisor = supervisor.to_owned();
         match house::open(state, |git, secrets| Arc::new(Registry::new(git, secrets, supervisor))) {
             Ok(parts) => return parts,
             Err(error) => assert!(Instant::now() < deadline, "{error}"),
@@ -55,12 +58,14 @@ async fn open(state: &Path) -> (Store, Passes, Syncs) {
 /// No test of its own: the child that is killed. Exits with success where the run was over before.
 #[tokio::test]
 async fn child() {
-    let (Ok(state), Ok(environment), Ok(at)) = (std::env::var(STATE), std::env::var(ENVIRONMENT), std::env::var(AT))
+    let read = |name: &str| std::env::var(name);
+    let (Ok(state), Ok(supervisor), Ok(environment), Ok(at)) =
+        (read(STATE), read(SUPERVISOR), read(ENVIRONMENT), read(AT))
     else {
         return;
     };
     let id: EnvironmentRef = environment.parse().unwrap();
-    let (store, passes, syncs) = open(Path::new(&state)).await;
+    let (store, passes, syncs) = open(Path::new(&state), Path::new(&supervisor)).await;
     let syncs = syncs.with_boundary(Arc::new(KillAt(AtomicUsize::new(at.parse().unwrap()))));
     let plan = passes.plan(&id, &PlanRequest::default(), "olga").await.unwrap();
     let Started::Run(run) = syncs.start(operator(), &id, plan.digest.as_str()).await.unwrap() else {
@@ -72,10 +77,11 @@ async fn child() {
 }
 
 /// Syncs in a child that is killed at the boundary. Whether it was.
-fn killed_at(state: &Path, id: &EnvironmentRef, boundary: usize) -> bool {
+pub fn killed_at(state: &Path, supervisor: &Path, id: &EnvironmentRef, boundary: usize) -> bool {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crash::child", "--nocapture"])
         .env(STATE, state)
+        .env(SUPERVISOR, supervisor)
         .env(ENVIRONMENT, id.to_string())
         .env(AT, boundary.to_string())
         .output()
@@ -89,15 +95,17 @@ fn killed_at(state: &Path, id: &EnvironmentRef, boundary: usize) -> bool {
 }
 
 /// Closes the house, so that another process can have its state.
-async fn close(house: &mut House) {
+pub async fn close(house: &mut House) {
     let aside = house::scratch();
-    let (store, passes, syncs) = open(aside.path()).await;
+    let (store, passes, syncs) = open(aside.path(), Path::new(NO_SUPERVISOR)).await;
     (house.store, house.passes, house.syncs) = (store, passes, syncs);
 }
 
 /// Kills the sync of a fresh change at boundary after boundary. `change(n)` makes the nth change and says what must hold
 /// after the crash was settled.
-async fn at_every_boundary<C>(dock: &mut Dock, change: C) -> usize
+///
+/// `whole` says whether all of the plan was applied by that boundary, so that the run has succeeded after all.
+async fn at_every_boundary<C>(dock: &mut Dock, change: C, whole: impl Fn(usize) -> bool) -> usize
 where
     C: Fn(&Dock, usize),
 {
@@ -105,14 +113,17 @@ where
         change(dock, boundary);
         let before = dock.picture_at_rest();
         close(&mut dock.house).await;
-        let killed = killed_at(dock.house.state.path(), &dock.house.id, boundary);
-        (dock.house.store, dock.house.passes, dock.house.syncs) = open(dock.house.state.path()).await;
+        let nobody = Path::new(NO_SUPERVISOR);
+        let killed = killed_at(dock.house.state.path(), nobody, &dock.house.id, boundary);
+        (dock.house.store, dock.house.passes, dock.house.syncs) = open(dock.house.state.path(), nobody).await;
         if !killed {
             assert!(dock.house.store.unfinished_runs().await.unwrap().is_empty());
             assert!(dock.plan().await.is_empty());
             return boundary;
         }
-        explained(dock, boundary, &before).await;
+        let state = if whole(boundary) { RunState::Succeeded } else { RunState::Failed };
+        explained(dock, boundary, &before, state).await;
+        assert_eq!(dock.plan().await.is_empty(), state == RunState::Succeeded, "boundary {boundary}");
         // The next sync repairs whatever is left.
         if !dock.plan().await.is_empty() {
             dock.sync().await;
@@ -122,13 +133,13 @@ where
 }
 
 /// What must hold after a crash at a boundary.
-async fn explained(dock: &Dock, boundary: usize, before: &Picture) {
+async fn explained(dock: &Dock, boundary: usize, before: &Picture, state: RunState) {
     let unfinished = dock.house.store.unfinished_runs().await.unwrap();
     let [run] = &unfinished[..] else { panic!("boundary {boundary}: {unfinished:?}") };
     assert!(dock.house.syncs.settle().await.unwrap().is_empty(), "boundary {boundary}: not settled");
     let settled = dock.house.store.run(run.id).await.unwrap().unwrap();
     let summary = settled.summary.clone().unwrap_or_default();
-    assert_eq!(settled.state, RunState::Failed, "boundary {boundary}");
+    assert_eq!(settled.state, state, "boundary {boundary}: {summary}");
     assert!(summary.contains("interrupted"), "boundary {boundary}: {summary}");
     assert!(dock.house.syncs.settle().await.unwrap().is_empty());
     let after = dock.picture_at_rest();
@@ -170,11 +181,12 @@ async fn killed_while_two_services_are_replaced() {
     }
     let mut dock = Dock::new(&two(&[], &["depends_on: [api]"])).await;
     dock.sync().await;
-    let boundaries = at_every_boundary(&mut dock, |dock, n| {
+    let change = |dock: &Dock, n: usize| {
         let env = format!("env: {{N: \"{n}\"}}");
         dock.declare(&two(&[&env], &["depends_on: [api]", &env]));
-    })
-    .await;
+    };
+    // From the second service's switch on.
+    let boundaries = at_every_boundary(&mut dock, change, |boundary| boundary > 24).await;
     // Prepare, stop, start, gate, switch, remove, verify, record; twice; intent and outcome.
     assert_eq!(boundaries, 33);
 }
@@ -188,10 +200,11 @@ async fn killed_while_two_services_change_in_place() {
     let mut dock = Dock::new(&two(&[&limits(0)], &[&limits(0)])).await;
     dock.sync().await;
     let ids = (dock.id("api"), dock.id("web"));
-    let boundaries = at_every_boundary(&mut dock, |dock, n| {
+    let change = |dock: &Dock, n: usize| {
         dock.declare(&two(&[&limits(n)], &[&limits(n)]));
-    })
-    .await;
+    };
+    // From the second service's update on.
+    let boundaries = at_every_boundary(&mut dock, change, |boundary| boundary > 9).await;
     assert_eq!((dock.id("api"), dock.id("web")), ids, "neither was ever replaced");
     // Update, gate, verify, record; twice; intent and outcome.
     assert_eq!(boundaries, 17);
@@ -203,12 +216,13 @@ async fn killed_while_a_service_is_created() {
         return;
     }
     let mut dock = Dock::new(&service("web", &[])).await;
-    let boundaries = at_every_boundary(&mut dock, |dock, _| {
+    let change = |dock: &Dock, _: usize| {
         for id in dock.ids("web") {
             docker(&["rm", "-f", &id]);
         }
-    })
-    .await;
+    };
+    // From its start on.
+    let boundaries = at_every_boundary(&mut dock, change, |boundary| boundary > 3).await;
     // Prepare, start, gate, switch, verify, record; intent and outcome.
     assert_eq!(boundaries, 13);
 }

@@ -13,13 +13,13 @@ use crate::world::local::Machine;
 
 const SERVE: &str = "#!/bin/sh\ntrap 'exit 0' TERM\necho release $R\nwhile :; do sleep 1 & wait $!; done\n";
 
-fn web(release: &str, check: &str, more: &str) -> String {
+pub fn web(release: &str, check: &str, more: &str) -> String {
     format!(
         "web:\n  command: [./run.sh]\n  source: [run.sh]\n  env: {{R: \"{release}\"}}\n  healthcheck: {{command: [{check}], interval: 100ms, timeout: 5s, unhealthy_threshold: 3}}\n{more}"
     )
 }
 
-async fn house(machine: &Machine, services: &str) -> House {
+pub async fn house(machine: &Machine, services: &str) -> House {
     let id = "shop/production".parse().unwrap();
     let environment = environment(&id, "local", &[("allow_own_user", "true")]);
     let socket = machine.socket();
@@ -30,7 +30,7 @@ async fn house(machine: &Machine, services: &str) -> House {
     house
 }
 
-async fn sync(house: &House) {
+pub async fn sync(house: &House) {
     let run = house.sync().await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}\n{}", run.summary, house.output(run.id).await);
     let plan = house.plan().await;
@@ -38,7 +38,7 @@ async fn sync(house: &House) {
 }
 
 /// The environments of everything that runs, which tell the releases.
-fn releases(machine: &Machine) -> Vec<String> {
+pub fn releases(machine: &Machine) -> Vec<String> {
     let mut found: Vec<String> = machine
         .processes()
         .into_iter()

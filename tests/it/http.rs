@@ -199,6 +199,28 @@ async fn from_plan_to_sync_to_status_to_rollback() {
     assert_eq!(running.len(), 1);
 }
 
+/// A run that failed half way left a release of what it did record: the release before it is the one to go back to.
+#[tokio::test]
+async fn the_daemon_says_which_release_a_rollback_without_a_run_goes_to() {
+    let Some(door) = door().await else { return };
+    let (status, none) = door.post(&format!("{HERE}/plan"), json!({"rollback": true})).await;
+    assert_eq!(status.as_u16(), 404, "{none}");
+    assert!(none["detail"].as_str().unwrap().contains("no release before the present"), "{none}");
+    let first = door.house.sync().await;
+    assert_eq!(first.state, trueup::store::records::RunState::Succeeded);
+    // `web` is replaced and recorded; `zoo`, after it, crashes.
+    door.house.runtime.crash("bad");
+    door.house.declare(&format!("{}zoo:\n  image: acme/zoo:bad\n", WEB.replace("web:1", "web:2")));
+    let second = door.house.sync().await;
+    assert_eq!(second.state, trueup::store::records::RunState::Failed);
+    let (status, back) = door.post(&format!("{HERE}/plan"), json!({"rollback": true})).await;
+    assert_eq!((status.as_u16(), &back["options"]["rollback_to"]), (200, &json!(first.id.0)), "{back}");
+    assert!(back["actions"].to_string().contains("web:1"), "{back}");
+    for refused in [json!({"rollback": true, "prune": true}), json!({"rollback": true, "cached": true})] {
+        assert_eq!(door.post(&format!("{HERE}/plan"), refused.clone()).await.0.as_u16(), 422, "{refused}");
+    }
+}
+
 /// Every event of a stream that ends by itself.
 async fn events(door: &Door, path: &str) -> Vec<(String, Value)> {
     let response = door.raw(|client| client.get(format!("http://trueup{path}"))).await;

@@ -6,6 +6,7 @@
 mod cli;
 mod cli_daemon;
 mod crash;
+mod crash_local;
 mod daemon;
 mod daemon_load;
 mod declared;

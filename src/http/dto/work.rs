@@ -21,7 +21,11 @@ pub struct PlanRequest {
     /// Whether orphans are to be deleted.
     #[serde(default)]
     pub prune: bool,
-    /// The run whose release is to come back.
+    /// Whether to plan back to a recorded release: that of `rollback_to`, or else the one before the present. The plan's
+    /// options say which it came to.
+    #[serde(default)]
+    pub rollback: bool,
+    /// The run whose release is to come back; implies `rollback`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_to: Option<RunId>,
     /// Whether the latest plan of the tracked ref will do, without looking again. Refuses the other options.

@@ -109,6 +109,11 @@ impl Runtime {
         found.into_iter().for_each(change);
     }
 
+    /// Someone stops one replica.
+    pub fn stop_by_hand(&self, id: &ReplicaId) {
+        self.state().get(id).unwrap().running = false;
+    }
+
     /// Someone removes a service's replicas.
     pub fn remove_by_hand(&self, service: &str) {
         self.state().replicas.retain(|_, replica| replica.service.as_str() != service);

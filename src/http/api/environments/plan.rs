@@ -22,10 +22,11 @@ pub(in crate::http) async fn plan(
     Body(request): Body<PlanRequest>,
 ) -> Result<Json<Plan>, Problem> {
     super::find(&state.store, &id).await?;
-    let PlanRequest { reference, services, prune, rollback_to, cached } = request;
+    let PlanRequest { reference, services, prune, rollback, rollback_to, cached } = request;
     let options = PlanOptions { services, prune, rollback_to };
+    let rollback = rollback || rollback_to.is_some();
     if cached {
-        if reference.is_some() || options != PlanOptions::default() {
+        if rollback || reference.is_some() || options != PlanOptions::default() {
             return Err(Problem::unprocessable("cached: the latest plan is of the tracked ref and without options"));
         }
         let latest = state.store.latest_plan(&id).await?;
@@ -35,12 +36,12 @@ pub(in crate::http) async fn plan(
     if let Some(reference) = &reference {
         validate::reference("reference", reference)?;
     }
-    let plan = match options.rollback_to {
-        Some(_) if reference.is_some() || options.prune => {
-            return Err(Problem::unprocessable("rollback_to: a rollback takes no ref and does not prune"));
-        }
-        Some(run) => state.passes.rollback_plan(&id, Some(run), options.services, &actor.name).await?,
-        None => state.passes.plan(&id, &pass::PlanRequest { reference, options }, &actor.name).await?,
+    if rollback && (reference.is_some() || options.prune) {
+        return Err(Problem::unprocessable("rollback: it takes no ref and does not prune"));
+    }
+    let plan = match rollback {
+        true => state.passes.rollback_plan(&id, rollback_to, options.services, &actor.name).await?,
+        false => state.passes.plan(&id, &pass::PlanRequest { reference, options }, &actor.name).await?,
     };
     Ok(Json(plan))
 }
