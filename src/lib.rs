@@ -26,6 +26,7 @@
 //! | [`store`] | E | SQLite |
 //! | [`http`] | E | the API |
 //! | [`cli`] | E | one file per verb |
+//! | [`guarded`] | E | the HTTP client for hosts that others name |
 //! | [`audit`] | E | who did what |
 
 pub mod audit;
@@ -37,6 +38,7 @@ pub mod deploy;
 pub mod drift;
 pub mod forge;
 pub mod git;
+pub mod guarded;
 pub mod health;
 pub mod http;
 pub mod ids;

@@ -18,7 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("secret", &["ids", "live", "settings"]),
     ("audit", &["ids", "authority", "secret", "store"]),
     ("store", &["ids", "authority", "live", "declared", "drift", "plan", "secret"]),
-    ("forge", &["ids", "secret", "settings"]),
+    ("guarded", &[]),
+    ("forge", &["ids", "guarded", "secret", "settings"]),
     ("git", &["ids", "declared", "live", "secret", "settings"]),
     ("provider", &["ids", "declared", "live", "secret", "settings", "git", "store::records", "sync::gate"]),
     ("deploy", &["ids", "live", "drift", "plan", "provider", "store", "sync::gate", "sync::journal"]),
@@ -133,8 +134,14 @@ const ARROWS: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &["ids", "authority", "settings", "declared", "live", "drift", "plan", "report"];
 
 /// The files of modules with effects that only turn data into data all the same, by how their paths begin and end.
-const PURE_FILES: &[(&str, &str)] =
-    &[("forge/", "/kind.rs"), ("forge/", "/event.rs"), ("forge/", "/signature.rs"), ("forge/", "/webhook.rs")];
+const PURE_FILES: &[(&str, &str)] = &[
+    ("forge/", "/kind.rs"),
+    ("forge/", "/event.rs"),
+    ("forge/", "/signature.rs"),
+    ("forge/", "/webhook.rs"),
+    ("forge/", "/repository.rs"),
+    ("guarded/", "/address.rs"),
+];
 
 /// What no pure module may hold: waiting, clocks, chance, the environment, files, sockets, processes, engines.
 const IMPURE: &[&str] = &[
@@ -185,7 +192,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("oci_client", &["provider"]),
     ("notify", &["git"]),
-    ("reqwest", &["cli", "git", "provider"]),
+    ("reqwest", &["cli", "forge", "git", "guarded", "provider"]),
     ("serde_saphyr", &["declared", "cli"]),
     ("annotate_snippets", &["declared"]),
     ("anyhow", &["cli", "daemon"]),

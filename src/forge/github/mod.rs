@@ -1,0 +1,11 @@
+//! GitHub, and GitHub Enterprise.
+
+mod api;
+mod app;
+mod check;
+mod connection;
+mod hook;
+mod text;
+mod wire;
+
+pub(super) use api::Github;
