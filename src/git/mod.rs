@@ -15,6 +15,7 @@ mod error;
 mod host_limits;
 mod http;
 mod local;
+mod merge;
 mod mirror;
 mod pack;
 mod packets;
@@ -37,6 +38,7 @@ use secrecy::SecretString;
 
 pub use error::{GitError, PathRule};
 pub use host_limits::{Backoff, HostLimits, PER_HOST};
+pub use merge::{Merge, MergeKind, Merged};
 pub use remote::RemoteError;
 pub use url::{InvalidUrl, Place, RemoteUrl, SshPlace};
 pub use watch::Watch;
@@ -234,6 +236,42 @@ impl Git {
     pub async fn is_reachable(&self, remote: &Remote, commit: &CommitSha, from: &CommitSha) -> Result<bool, GitError> {
         let (commit, from) = (commit.clone(), from.clone());
         self.work.read(remote, move |mirror, _| read::is_ancestor(mirror, commit.as_str(), from.as_str())).await
+    }
+
+    /// What merging `head` into `tip` would hold: every file, and the content of the one at `path`. Computed in memory;
+    /// neither the mirror nor any remote changes.
+    ///
+    /// # Errors
+    /// Either commit was not fetched, or its tree is larger than the limits. What is wrong with `path` alone is within.
+    pub async fn merge(
+        &self,
+        remote: &Remote,
+        tip: &CommitSha,
+        head: &CommitSha,
+        path: &str,
+    ) -> Result<Merge, GitError> {
+        let (tip, head, path, limit) = (tip.clone(), head.clone(), path.to_owned(), self.settings().max_blob);
+        self.work.read(remote, move |mirror, _| merge::merge(mirror, tip.as_str(), head.as_str(), &path, limit)).await
+    }
+
+    /// A commit's first parent: for a merge commit, what was merged into. `None`: it has none, or a shallow remote's
+    /// history ends there.
+    ///
+    /// # Errors
+    /// The commit was not fetched.
+    pub async fn first_parent(&self, remote: &Remote, commit: &CommitSha) -> Result<Option<CommitSha>, GitError> {
+        let asked = commit.clone();
+        let parent = self.work.read(remote, move |mirror, _| read::first_parent(mirror, asked.as_str())).await?;
+        parent.map(|id| commit_id(remote, &id)).transpose()
+    }
+
+    /// Whether a branch of the remote stands at this commit: then it is the repository's own, not a fork's.
+    ///
+    /// # Errors
+    /// The remote cannot be asked.
+    pub async fn is_branch(&self, remote: &Remote, commit: &CommitSha) -> Result<bool, GitError> {
+        let refs = self.work.list(remote, &Asked::parse("refs/heads/**")).await?;
+        Ok(refs.iter().any(|entry| entry.object == commit.as_str()))
     }
 
     /// The commit's SemVer tag as written (`v1.2.3`), the highest where there are several.

@@ -15,9 +15,21 @@ const DEPTH: usize = 128;
 
 /// A file's bytes, or `None` where the commit has no such path.
 pub(crate) fn file(mirror: &Mirror, commit: &str, path: &str, limit: u64) -> Result<Option<Vec<u8>>, GitError> {
-    let parts = parts(path)?;
     let repository = mirror.open()?;
-    let mut tree = root(mirror, &repository, commit)?;
+    let tree = root(mirror, &repository, commit)?;
+    file_in(mirror, &repository, tree, path, limit)
+}
+
+/// A file's bytes beneath a tree, or `None` where there is no such path.
+pub(crate) fn file_in(
+    mirror: &Mirror,
+    repository: &gix::Repository,
+    root: ObjectId,
+    path: &str,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, GitError> {
+    let parts = parts(path)?;
+    let mut tree = root;
     let damaged = |error: gix::Error| mirror.damaged(&error);
     let refused = |rule| GitError::Path { path: path.to_owned(), rule };
     for (index, part) in parts.iter().enumerate() {
@@ -33,7 +45,7 @@ pub(crate) fn file(mirror: &Mirror, commit: &str, path: &str, limit: u64) -> Res
             EntryKind::Tree if last => return Err(refused(PathRule::Folder)),
             EntryKind::Tree => tree = entry.oid.to_owned(),
             EntryKind::Blob | EntryKind::BlobExecutable if last => {
-                return blob(mirror, &repository, entry.oid.to_owned(), path, limit).map(Some);
+                return blob(mirror, repository, entry.oid.to_owned(), path, limit).map(Some);
             }
             EntryKind::Blob | EntryKind::BlobExecutable => return Ok(None),
         }
@@ -66,14 +78,15 @@ fn parts(path: &str) -> Result<Vec<&str>, GitError> {
 }
 
 /// The tree of a commit that must be in the mirror.
-fn root(mirror: &Mirror, repository: &gix::Repository, commit: &str) -> Result<ObjectId, GitError> {
+pub(crate) fn root(mirror: &Mirror, repository: &gix::Repository, commit: &str) -> Result<ObjectId, GitError> {
     let id = present(mirror, repository, commit)?;
     let damaged = |error: gix::Error| mirror.damaged(&error);
     let commit = repository.find_commit(id).map_err(damaged)?;
     Ok(commit.tree_id().map_err(damaged)?.detach())
 }
 
-fn present(mirror: &Mirror, repository: &gix::Repository, commit: &str) -> Result<ObjectId, GitError> {
+/// A commit that must be in the mirror.
+pub(crate) fn present(mirror: &Mirror, repository: &gix::Repository, commit: &str) -> Result<ObjectId, GitError> {
     let id = mirror.id(commit)?;
     if !repository.has_object(id) {
         return Err(GitError::NotFetched { url: mirror.url.clone(), object: format!("commit {commit}") });
@@ -99,8 +112,12 @@ pub(crate) struct Walked {
 
 /// Every entry of a commit's tree, folders before what they hold, each folder's entries in Git's order.
 pub(crate) fn walk(mirror: &Mirror, repository: &gix::Repository, commit: &str) -> Result<Vec<Walked>, GitError> {
+    walk_in(mirror, repository, root(mirror, repository, commit)?)
+}
+
+fn walk_in(mirror: &Mirror, repository: &gix::Repository, root: ObjectId) -> Result<Vec<Walked>, GitError> {
     let mut found = Vec::new();
-    let mut open = vec![(Vec::new(), root(mirror, repository, commit)?, 0)];
+    let mut open = vec![(Vec::new(), root, 0)];
     while let Some((folder, tree, depth)) = open.pop() {
         let object = repository.find_tree(tree).map_err(|error| mirror.damaged(&error))?;
         for entry in object.decode().map_err(|error| mirror.damaged(&error))?.entries {
@@ -128,7 +145,17 @@ pub(crate) fn walk(mirror: &Mirror, repository: &gix::Repository, commit: &str) 
 /// Every file, link and submodule by path.
 pub(crate) fn tree(mirror: &Mirror, commit: &str) -> Result<Vec<TreeEntry>, GitError> {
     let repository = mirror.open()?;
-    let mut entries: Vec<TreeEntry> = walk(mirror, &repository, commit)?
+    let root = root(mirror, &repository, commit)?;
+    tree_in(mirror, &repository, root)
+}
+
+/// Every file, link and submodule beneath a tree, by path.
+pub(crate) fn tree_in(
+    mirror: &Mirror,
+    repository: &gix::Repository,
+    root: ObjectId,
+) -> Result<Vec<TreeEntry>, GitError> {
+    let mut entries: Vec<TreeEntry> = walk_in(mirror, repository, root)?
         .into_iter()
         .filter(|entry| entry.kind != EntryKind::Tree)
         .map(|entry| TreeEntry {
@@ -183,4 +210,14 @@ pub(crate) fn abbreviated(mirror: &Mirror, prefix: &str) -> Result<Option<String
     let Some(Ok(id)) = found else { return Ok(None) };
     let kind = repository.find_header(id).map_err(|error| mirror.damaged(&error))?.kind();
     Ok((kind == Kind::Commit).then(|| id.to_string()))
+}
+
+/// A commit's first parent: for a merge, what it was merged into.
+pub(crate) fn first_parent(mirror: &Mirror, commit: &str) -> Result<Option<String>, GitError> {
+    let repository = mirror.open()?;
+    let id = present(mirror, &repository, commit)?;
+    let found = repository.find_commit(id).map_err(|error| mirror.damaged(&error))?;
+    let parent = found.parent_ids().next().map(gix::Id::detach);
+    // The history of a shallow remote may end here.
+    Ok(parent.filter(|parent| repository.has_object(parent)).map(|parent| parent.to_string()))
 }

@@ -30,6 +30,7 @@ mod flow_docker_quiet;
 mod flow_docker_secrets;
 mod flow_local;
 mod git;
+mod git_merge;
 mod git_mirror;
 mod git_remote;
 mod git_ssh;

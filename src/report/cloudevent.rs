@@ -1,0 +1,35 @@
+//! Drift from outside as an event: CloudEvents 1.0 in its JSON form ("structured mode", media type
+//! `application/cloudevents+json`).
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::report::drift::DriftReport;
+
+/// The media type of an event's body.
+pub const MEDIA_TYPE: &str = "application/cloudevents+json";
+
+/// The type of an event that says that something was changed outside.
+pub const DETECTED: &str = "dev.trueup.drift.detected";
+/// The type of an event that says that nothing is any more.
+pub const RESOLVED: &str = "dev.trueup.drift.resolved";
+
+/// The event. `id` tells it apart from every other of this source; the same event sent again has the same.
+pub fn event(report: &DriftReport, installation: &str, id: &str, time: Timestamp) -> Value {
+    let environment = &report.environment;
+    json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": format!("urn:trueup:{installation}"),
+        "type": if report.is_in_sync() { RESOLVED } else { DETECTED },
+        "subject": environment.to_string(),
+        "time": time.to_string(),
+        "datacontenttype": "application/json",
+        "data": {
+            "project": environment.project,
+            "environment": environment.environment,
+            "plan": report.plan,
+            "services": report.services,
+        },
+    })
+}
