@@ -125,7 +125,7 @@ fn sides(services: usize, runs: bool, drifting_each: usize) -> Sides {
             leaves,
             health: Health::Healthy,
         };
-        (name.clone(), LiveService { replicas: vec![replica] })
+        (name.clone(), LiveService { replicas: vec![replica], ..LiveService::default() })
     });
     Sides {
         declared: Declared { services: Some(declared.collect()) },

@@ -185,6 +185,11 @@ pub fn service_health(service: &LiveService, probed: impl Fn(&LiveReplica) -> Op
         .iter()
         .map(|replica| ReplicaHealth { name: replica.name.clone(), health: of(replica) })
         .collect();
+    let unseen = service
+        .unseen
+        .iter()
+        .map(|(name, why)| ReplicaHealth { name: name.clone(), health: Health::Unknown { why: why.clone() } });
+    let replicas: Vec<ReplicaHealth> = replicas.into_iter().chain(unseen).collect();
     let worst = replicas.iter().map(|replica| &replica.health).max_by_key(|health| severity(health));
     let health = worst.cloned().unwrap_or_else(|| Health::Stopped { why: "it has no replica".to_owned() });
     ServiceHealth { health, replicas }

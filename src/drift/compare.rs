@@ -7,7 +7,9 @@ use std::iter::Peekable;
 
 use crate::declared::{Declared, DeclaredLeaf, DeclaredService};
 use crate::drift::cause::{Sides, cause};
-use crate::drift::{Base, BaseLeaf, BaseService, Cause, Drift, Gaps, LeafDrift, Presence, ReplicaLive, ServiceDrift};
+use crate::drift::{
+    Base, BaseLeaf, BaseService, Cause, Drift, Gaps, LeafDrift, Orphan, Presence, ReplicaLive, ServiceDrift,
+};
 use crate::ids::ServiceName;
 use crate::live::capability::{Capabilities, ChangeKind, Support};
 use crate::live::field::FieldPath;
@@ -34,6 +36,9 @@ pub fn compare(declared: &Declared, gaps: &Gaps, base: &Base, live: &Live, can: 
         .iter()
         .map(|(name, service)| {
             let live = running.get(name).unwrap_or(&absent);
+            if let Some(why) = live.unseen_why() {
+                return (name.clone(), unseen(live, why));
+            }
             let comparison = Comparison {
                 declared: service,
                 gaps: gaps.services.get(name),
@@ -44,11 +49,18 @@ pub fn compare(declared: &Declared, gaps: &Gaps, base: &Base, live: &Live, can: 
             (name.clone(), comparison.run())
         })
         .collect();
-    let runs = |service: &LiveService| !service.replicas.is_empty();
+    let runs = |service: &LiveService| !service.replicas.is_empty() || !service.unseen.is_empty();
     let orphan = |(name, service): (&ServiceName, &LiveService)| {
-        (runs(service) && !declared.contains_key(name)).then(|| name.clone())
+        (runs(service) && !declared.contains_key(name))
+            .then(|| Orphan { name: name.clone(), unseen: service.unseen_why() })
     };
     Drift { services, unseen: None, orphans: running.iter().filter_map(orphan).collect() }
+}
+
+/// A service of which a replica could not be looked at: it is there, and that is all that is known.
+fn unseen(live: &LiveService, why: String) -> ServiceDrift {
+    let replicas = live.replicas.len() + live.unseen.len();
+    ServiceDrift { presence: Presence::Present, replicas, unseen: Some(why), leaves: Vec::new(), unknown: Vec::new() }
 }
 
 /// The order in which replicas are read and shown, whatever order they were reported in.
@@ -109,8 +121,8 @@ struct Differing<'a> {
 impl<'a> Comparison<'a> {
     fn run(&self) -> ServiceDrift {
         let presence = if self.runs() { Presence::Present } else { Presence::Absent };
-        let mut drift =
-            ServiceDrift { presence, replicas: self.replicas.len(), leaves: Vec::new(), unknown: Vec::new() };
+        let replicas = self.replicas.len();
+        let mut drift = ServiceDrift { presence, replicas, unseen: None, leaves: Vec::new(), unknown: Vec::new() };
         let mut cursors: Vec<Cursor<'a>> = self.replicas.iter().map(|replica| Cursor::new(replica)).collect();
         for leaf in self.leaves() {
             if let Some(why) = leaf.gap {

@@ -99,7 +99,16 @@ pub struct Drift {
     /// Why live could not be seen at all, where it could not; `services` is empty then.
     pub unseen: Option<String>,
     /// Services that run and are not declared.
-    pub orphans: Vec<ServiceName>,
+    pub orphans: Vec<Orphan>,
+}
+
+/// A service that runs and is not declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    /// Its name.
+    pub name: ServiceName,
+    /// Why not all of it could be seen, where it could not.
+    pub unseen: Option<String>,
 }
 
 /// What differs in one declared service.
@@ -109,6 +118,8 @@ pub struct ServiceDrift {
     pub presence: Presence,
     /// How many replicas there are.
     pub replicas: usize,
+    /// Why the service could not be seen whole, where it could not; nothing of it was compared then.
+    pub unseen: Option<String>,
     /// The leaves that differ, in field order.
     pub leaves: Vec<LeafDrift>,
     /// The leaves that could not be compared, and why.

@@ -57,6 +57,17 @@ pub struct Live {
 pub struct LiveService {
     /// Its replicas, ordered by index and then id.
     pub replicas: Vec<LiveReplica>,
+    /// The names of replicas that are there and could not be looked at, and why.
+    pub unseen: BTreeMap<String, String>,
+}
+
+impl LiveService {
+    /// Why the service could not be seen whole, where it could not. How many replicas it has, and whether those that
+    /// were seen are all that differ, is not known then.
+    pub fn unseen_why(&self) -> Option<String> {
+        let each = self.unseen.iter().map(|(name, why)| format!("{name}: {why}"));
+        (!self.unseen.is_empty()).then(|| each.collect::<Vec<_>>().join("; "))
+    }
 }
 
 /// One replica as it runs.

@@ -11,7 +11,7 @@ use crate::ids::{CommitSha, EnvironmentRef, RunId, ServiceName};
 use crate::live::capability::Support;
 use crate::live::field::FieldPath;
 use crate::live::value::Value;
-use crate::live::{Live, Observed};
+use crate::live::{Live, LiveService, Observed};
 use crate::pass::{PassError, Passes, Reading};
 
 /// What is known of one leaf.
@@ -111,7 +111,8 @@ fn applied_side(base: &BaseService, value: &Value) -> WhyBase {
 }
 
 fn unknown_of(drift: &ServiceDrift, field: &FieldPath) -> Option<String> {
-    drift.unknown.iter().find(|(unknown, _)| unknown == field).map(|(_, why)| why.clone())
+    let leaf = drift.unknown.iter().find(|(unknown, _)| unknown == field).map(|(_, why)| why.clone());
+    leaf.or_else(|| drift.unseen.clone())
 }
 
 /// The live side: one line where all replicas agree, else one a replica.
@@ -120,6 +121,9 @@ fn seen(live: &Live, service: &ServiceName, field: &FieldPath) -> Vec<String> {
         Observed::Known(services) => services,
         Observed::Unknown(why) => return vec![format!("(unknown: {why})")],
     };
+    if let Some(why) = services.get(service).and_then(LiveService::unseen_why) {
+        return vec![format!("(unknown: {why})")];
+    }
     let replicas = services.get(service).map(|service| service.replicas.as_slice()).unwrap_or_default();
     if *field == FieldPath::Replicas {
         return vec![replicas.len().to_string()];

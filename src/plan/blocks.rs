@@ -53,7 +53,7 @@ impl Surroundings<'_> {
     /// Whether a service runs, or this plan starts it before those that need it.
     fn will_run(&self, service: &ServiceName) -> bool {
         let declared = self.drift.services.contains_key(service) && !self.stay_absent.contains(service);
-        declared || self.drift.orphans.contains(service)
+        declared || self.drift.orphans.iter().any(|orphan| orphan.name == *service)
     }
 
     /// Required fields that a new service lacks, or that a running one is to lose.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::declared::{Declared, DeclaredLeaf, DeclaredService};
-use crate::drift::{Base, BaseLeaf, Drift, LeafDrift, Presence, ServiceDrift};
+use crate::drift::{Base, BaseLeaf, Drift, LeafDrift, Orphan, Presence, ServiceDrift};
 use crate::ids::{CommitSha, EnvironmentRef, ServiceName};
 use crate::live::capability::{Capabilities, Effect, Support};
 use crate::live::field::FieldPath;
@@ -13,7 +13,7 @@ use crate::plan::blocks::{Surroundings, needs, stays_absent};
 use crate::plan::digest::digest;
 use crate::plan::notes;
 use crate::plan::order::by_dependency;
-use crate::plan::{Action, ActionKind, Change, PLAN_FORMAT, Plan, PlanOptions, Unknown};
+use crate::plan::{Action, ActionKind, Blocked, Change, PLAN_FORMAT, Plan, PlanOptions, Unknown};
 
 /// What a plan needs to know beyond the drift.
 #[derive(Clone, Debug)]
@@ -41,10 +41,11 @@ pub fn make(declared: &Declared, base: &Base, drift: &Drift, can: &Capabilities,
     let wanted = |name: &ServiceName| context.options.covers(name);
 
     let Parts { mut actions, unknowns, mut in_sync } = parts(services, drift, can, &context);
-    let orphans: Vec<ServiceName> = drift.orphans.iter().filter(|name| wanted(name)).cloned().collect();
+    let orphans: Vec<&Orphan> = drift.orphans.iter().filter(|orphan| wanted(&orphan.name)).collect();
     if context.options.prune {
-        actions.extend(orphans.iter().map(delete));
+        actions.extend(orphans.iter().map(|orphan| delete(orphan)));
     }
+    let orphans = orphans.into_iter().map(|orphan| orphan.name.clone()).collect();
     in_sync.sort();
 
     let desired = services.iter().filter(|(name, _)| wanted(name));
@@ -97,6 +98,10 @@ fn parts(
         if !context.options.covers(name) {
             continue;
         }
+        if let Some(why) = &differing.unseen {
+            parts.unknowns.push(Unknown { service: Some(name.clone()), field: None, why: why.clone() });
+            continue;
+        }
         for (field, why) in &differing.unknown {
             parts.unknowns.push(Unknown { service: Some(name.clone()), field: Some(field.clone()), why: why.clone() });
         }
@@ -120,12 +125,13 @@ pub fn record(service: &DeclaredService) -> BTreeMap<FieldPath, BaseLeaf> {
     service.leaves.iter().map(|(field, declared)| (field.clone(), leaf(declared))).collect()
 }
 
-fn delete(name: &ServiceName) -> Action {
+fn delete(Orphan { name, unseen }: &Orphan) -> Action {
+    let unseen = unseen.iter().map(|why| Blocked::Unknown { field: None, why: why.clone() });
     Action {
         service: name.clone(),
         kind: ActionKind::Delete,
         changes: Vec::new(),
-        blocked: Vec::new(),
+        blocked: unseen.collect(),
         notes: vec!["its volumes stay".to_owned()],
     }
 }

@@ -112,7 +112,8 @@ fn of_unknowns(plan: &Plan, style: Style) -> Vec<String> {
     let of_service = |(service, unknowns): (&ServiceName, Vec<&Unknown>)| {
         let name = style.paint(Paint::Bold, service.as_str());
         let head = format!("  {mark} {name} could not be compared in full; nothing is known to differ");
-        let text = |unknown: &Unknown| unknown.field.as_ref().map(ToString::to_string).unwrap_or_default();
+        let text =
+            |unknown: &Unknown| unknown.field.as_ref().map_or_else(|| "what runs".to_owned(), ToString::to_string);
         let width = unknowns.iter().map(|unknown| text(unknown).chars().count()).max().unwrap_or(0);
         let line = |unknown: &&Unknown| {
             format!("      {mark} {:width$}  (unknown: {})", text(unknown), printable(&unknown.why))

@@ -202,7 +202,11 @@ impl Service<'_> {
         match self.provider.observe().await.services {
             Observed::Known(mut services) => {
                 self.mask_running(&services).await?;
-                Ok(services.remove(&self.action.service).unwrap_or_default())
+                let service = services.remove(&self.action.service).unwrap_or_default();
+                match service.unseen_why() {
+                    None => Ok(service),
+                    Some(why) => Err(Failure::Failed(format!("not all of it could be seen: {why}"))),
+                }
             }
             Observed::Unknown(why) => {
                 Err(Failure::Failed(format!("what runs could not be seen, so nothing was begun: {why}")))
@@ -255,6 +259,9 @@ impl Service<'_> {
         };
         for need in needs {
             self.apply.output.line(&format!("{}: waiting for {need} to be healthy", self.action.service));
+            if let Some(why) = services.get(need).and_then(LiveService::unseen_why) {
+                return Err(Failure::Failed(format!("it depends on {need}, and not all of that could be seen: {why}")));
+            }
             let Some(service) = services.get(need).filter(|service| !service.replicas.is_empty()) else {
                 return Err(Failure::Failed(format!("it depends on {need}, which does not run; nothing was begun")));
             };

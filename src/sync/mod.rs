@@ -134,8 +134,10 @@ impl Syncs {
             self.store.record_base(&plan.environment, name, found.clone()).await?;
             adopted.push(name.clone());
         }
+        // A service that runs and could not be seen is no orphan in this plan, and keeps its record.
+        let seen = plan.unknowns.iter().all(|unknown| unknown.service.is_some());
         for name in base.services.keys() {
-            let whole = plan.options.services.is_none() && !plan.desired.is_empty();
+            let whole = seen && plan.options.services.is_none() && !plan.desired.is_empty();
             if whole && !plan.desired.contains_key(name) && !plan.orphans.contains(name) {
                 self.store.forget_base(&plan.environment, name).await?;
             }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::deploy::check::check_of;
 use crate::deploy::health_gate::{self, GateFailure};
 use crate::ids::{RunId, ServiceName};
-use crate::live::{LiveReplica, Observed, ReplicaId};
+use crate::live::{LiveReplica, LiveService, Observed, ReplicaId};
 use crate::pass::Passes;
 use crate::plan::{ActionKind, Plan};
 use crate::provider::{Progress, Provider, StepError};
@@ -86,6 +86,9 @@ impl Settle<'_> {
         let mut told = Vec::new();
         let mut recorded = BTreeSet::new();
         for (service, standing) in standings(&journal) {
+            if let Some(why) = live.get(&service).and_then(LiveService::unseen_why) {
+                return Err(Unsettled::Unseen(why));
+            }
             let replicas = live.get(&service).map(|service| service.replicas.as_slice()).unwrap_or_default();
             let part =
                 Part { settle: self, run: run.id, plan: &plan, service: &service, standing: &standing, replicas };

@@ -86,19 +86,52 @@ async fn a_container_replaced_while_it_is_looked_at_is_not_taken_for_absent() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_unknown_with_the_reason() {
+    let (engine, _, _) = engine();
+    let call = "GET /containers/json";
+    let provider = provider(&engine);
+    engine.fault(call, Fault::Answer(500, "layer store is on fire".into()));
+    let why = unknown(provider.observe().await.services);
+    assert!(why.contains("on fire"), "{why}");
+    engine.fault(call, Fault::Drop { done: false });
+    let why = unknown(provider.observe().await.services);
+    assert!(why.contains("cannot be reached"), "{why}");
+    known(provider.observe().await);
+}
+
+/// One container that the Engine cannot show says nothing of the others, and is not taken for absent.
+#[tokio::test]
+async fn a_container_that_cannot_be_read_is_unseen_and_the_rest_is_seen() {
     let (engine, image, id) = engine();
-    for call in
-        ["GET /containers/json".to_owned(), format!("GET /containers/{id}/json"), format!("GET /images/{image}")]
-    {
-        let provider = provider(&engine);
-        engine.fault(&call, Fault::Answer(500, "layer store is on fire".into()));
-        let why = unknown(provider.observe().await.services);
-        assert!(why.contains("on fire"), "{call}: {why}");
-        engine.fault(&call, Fault::Drop { done: false });
-        let why = unknown(provider.observe().await.services);
-        assert!(why.contains("cannot be reached"), "{call}: {why}");
-        known(provider.observe().await);
+    let other = engine.with(|state| state.add_image("acme/api:1", json!({"Cmd": ["api"]}), &[]));
+    let labels = replica_labels("shop", "production", "api", 1);
+    engine.with(|state| state.run("api", &json!({"Image": "acme/api:1", "Labels": labels})));
+    assert_ne!(image, other);
+    let (web, api) = ("web".parse().unwrap(), "api".parse().unwrap());
+    for call in [format!("GET /containers/{id}/json"), format!("GET /images/{image}")] {
+        let answers = [Fault::Answer(500, "input/output error".into()), Fault::Drop { done: false }, Fault::Hang];
+        for (fault, said) in answers.into_iter().zip(["input/output error", "cannot be reached", "did not answer"]) {
+            let provider = connect(&shop(), &[("host", &engine.host()), ("timeout", "1s")]);
+            engine.fault(&call, fault);
+            let services = known(provider.observe().await);
+            let why = services[&web].unseen_why().unwrap();
+            assert!(why.starts_with("web-1: ") && why.contains(said), "{call}: {why}");
+            assert!(services[&web].replicas.is_empty());
+            assert_eq!((services[&api].replicas.len(), services[&api].unseen_why()), (1, None), "{call}");
+            assert_eq!(known(provider.observe().await)[&web].replicas.len(), 1);
+        }
     }
+}
+
+/// An Engine that goes while it is looked at is out of reach as a whole.
+#[tokio::test]
+async fn an_engine_that_goes_between_the_list_and_a_container_is_unknown() {
+    let (engine, _, id) = engine();
+    let provider = connect(&shop(), &[("host", &engine.host()), ("timeout", "1s")]);
+    known(provider.observe().await);
+    engine.fault(&format!("GET /containers/{id}/json"), Fault::Drop { done: false });
+    engine.fault_after("GET /containers/json", 1, Fault::Drop { done: false });
+    let why = unknown(provider.observe().await.services);
+    assert!(why.contains("cannot be reached"), "{why}");
 }
 
 #[tokio::test]

@@ -119,6 +119,9 @@ struct ByHand {
     /// What they did to one, by its number.
     #[serde(default)]
     only: BTreeMap<u32, Change>,
+    /// Replicas that are there and cannot be looked at, by name, and why.
+    #[serde(default)]
+    unseen: BTreeMap<String, String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -245,6 +248,7 @@ fn by_hand(name: &ServiceName, hand: &ByHand, service: &mut LiveService, outside
     let can = docker();
     let count = hand.replicas.unwrap_or_else(|| u32::try_from(service.replicas.len().max(1)).unwrap());
     let model = service.replicas.first().cloned().unwrap_or_else(|| replica(name, 1, &BTreeMap::new(), &can));
+    service.unseen = hand.unseen.clone();
     service.replicas.truncate(usize::try_from(count).unwrap());
     for index in u32::try_from(service.replicas.len()).unwrap() + 1..=count {
         let mut more = replica(name, index, &BTreeMap::new(), &can);

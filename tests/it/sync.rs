@@ -234,6 +234,57 @@ async fn orphans_stay_until_pruned() {
     assert_eq!(house.store.base(&house.id).await.unwrap().services.len(), 1);
 }
 
+/// What could not be seen is neither made nor removed nor recorded nor forgotten; the rest is carried out.
+#[tokio::test]
+async fn a_service_that_cannot_be_seen_is_left_alone_and_the_rest_goes_on() {
+    if !backend::git() {
+        return;
+    }
+    let services = "api: {image: acme/api:1}\nold: {image: acme/old:1}\nweb: {image: acme/web:1}\n";
+    let house = House::new(services).await;
+    house.sync().await;
+    let base = house.store.base(&house.id).await.unwrap();
+    house.runtime.hide("api");
+    house.runtime.hide("old");
+    house.declare("api: {image: acme/api:2}\nweb: {image: acme/web:2}\n");
+    let plan = house.plan_with(PlanOptions { prune: true, ..PlanOptions::default() }).await;
+    let feasible: Vec<&str> = plan.feasible().map(|action| action.service.as_str()).collect();
+    assert_eq!(feasible, ["web"], "{plan:#?}");
+    assert!(plan.unknowns.iter().any(|unknown| unknown.service.as_ref().is_some_and(|name| name.as_str() == "api")));
+    let run = house.carry_out(&plan).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.summary);
+    assert_eq!(house.runtime.replicas().len(), 3);
+    let after = house.store.base(&house.id).await.unwrap();
+    for name in ["api", "old"] {
+        let name = &name.parse().unwrap();
+        assert_eq!(after.services.get(name), base.services.get(name), "{name}");
+    }
+    let why = house.passes.why(&house.id, &"api".parse().unwrap(), &FieldPath::Image, "olga").await.unwrap();
+    assert!(why.live[0].contains("(unknown: api-1: input/output error)"), "{why:?}");
+    let healths = house.store.healths(&house.id).await.unwrap();
+    let api = healths.iter().find(|(name, _, _)| name.as_str() == "api").unwrap();
+    assert_eq!(api.1.health.word(), "unknown");
+    house.runtime.show_all();
+    assert_eq!(house.plan().await.actions.len(), 1, "seen again, it is planned");
+}
+
+/// An engine that does not answer shows no orphans; what is no longer declared may run all the same.
+#[tokio::test]
+async fn where_nothing_can_be_seen_no_record_is_given_up() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new("api: {image: acme/api:1}\nweb: {image: acme/web:1}\n").await;
+    house.sync().await;
+    let base = house.store.base(&house.id).await.unwrap();
+    house.declare("web: {image: acme/web:1}\n");
+    house.runtime.set_unreachable(true);
+    let plan = house.plan().await;
+    assert!(plan.actions.is_empty() && !plan.unknowns.is_empty());
+    assert_eq!(house.start(&plan).await.unwrap(), Started::NothingToDo(Vec::new()));
+    assert_eq!(house.store.base(&house.id).await.unwrap(), base);
+}
+
 #[tokio::test]
 async fn a_rollback_goes_back_and_the_tip_shows_as_drift() {
     if !backend::git() {

@@ -1,11 +1,11 @@
 //! Looking at what runs: list by label, inspect each, inspect their images, convert.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::ListContainersOptionsBuilder;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use super::DockerProvider;
@@ -17,63 +17,106 @@ use crate::live::{Live, LiveReplica, LiveService, Observed};
 
 /// How many inspections are under way at once.
 const AT_ONCE: usize = 8;
+/// How many containers may give no answer before the Engine as a whole counts as out of reach: each has cost a whole
+/// limit.
+const SILENT: usize = AT_ONCE;
 /// How often the list is taken anew where containers vanish between list and inspection.
 const ROUNDS: usize = 3;
 
+/// What looking at one listed container came to.
+enum Look {
+    Replica(ServiceName, Box<LiveReplica>),
+    /// It is there, and the Engine would not show it.
+    Unseen(Identity, EngineError),
+    /// It went meanwhile.
+    Gone,
+    /// Its labels name no service.
+    Foreign,
+}
+
+/// A container of the list, with the labels that the list shows.
+struct Listed {
+    id: String,
+    labels: HashMap<String, String>,
+}
+
 impl DockerProvider {
     pub(super) async fn look(&self) -> Live {
-        let services = match self.replicas().await {
-            Ok(replicas) => Observed::Known(by_service(replicas)),
+        let services = match self.looks().await {
+            Ok(looks) => Observed::Known(by_service(looks)),
             Err(error) => Observed::Unknown(error.to_string()),
         };
         Live { services }
     }
 
     /// Every replica of the environment, those that were created and never started among them.
-    pub(super) async fn replicas(&self) -> Result<Vec<(ServiceName, LiveReplica)>, EngineError> {
+    async fn looks(&self) -> Result<Vec<Look>, EngineError> {
         for _ in 1..ROUNDS {
-            let listed = self.list().await?;
-            let seen = self.inspect_all(&listed).await?;
+            let looks = self.look_at(self.list().await?).await?;
             // A container that went may have a successor that the list does not hold yet.
-            if seen.len() == listed.len() {
-                return Ok(seen.into_iter().flatten().collect());
+            if !looks.iter().any(|look| matches!(look, Look::Gone)) {
+                return Ok(looks);
             }
         }
-        let listed = self.list().await?;
-        Ok(self.inspect_all(&listed).await?.into_iter().flatten().collect())
+        self.look_at(self.list().await?).await
     }
 
-    /// The ids of the containers that carry the environment's labels and a service's.
-    pub(super) async fn list(&self) -> Result<Vec<String>, EngineError> {
+    /// The containers that carry the environment's labels and a service's.
+    async fn list(&self) -> Result<Vec<Listed>, EngineError> {
         let mut wanted = labels::filter(&self.environment);
         wanted.push(labels::SERVICE.to_owned());
-        let filters = std::collections::HashMap::from([("label".to_owned(), wanted)]);
+        let filters = HashMap::from([("label".to_owned(), wanted)]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let containers = self.engine.read(|docker| async move { docker.list_containers(Some(options)).await }).await?;
-        Ok(containers.into_iter().filter_map(|container| container.id).collect())
-    }
-
-    /// Those of `ids` that still exist; the inner `None` is one whose labels name no service.
-    async fn inspect_all(&self, ids: &[String]) -> Result<Vec<Option<(ServiceName, LiveReplica)>>, EngineError> {
-        let inspections = stream::iter(ids.to_vec()).map(|id| async move { self.inspect_one(&id).await });
-        let found: Vec<_> = inspections.buffered(AT_ONCE).try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
-    }
-
-    async fn inspect_one(&self, id: &str) -> Result<Option<Option<(ServiceName, LiveReplica)>>, EngineError> {
-        let Some(inspect) = self.inspect(id).await? else { return Ok(None) };
-        let labels = inspect.config.as_ref().and_then(|config| config.labels.as_ref());
-        let Some(identity) = labels.and_then(Identity::of) else {
-            tracing::warn!(container = %id, "the label dev.trueup.service names no service; the container is left alone");
-            return Ok(Some(None));
+        let listed = |container: ContainerSummary| {
+            Some(Listed { id: container.id?, labels: container.labels.unwrap_or_default() })
         };
+        Ok(containers.into_iter().filter_map(listed).collect())
+    }
+
+    /// Looks at each. One that the Engine does not show is unseen by itself; an Engine that no longer answers is an error.
+    async fn look_at(&self, listed: Vec<Listed>) -> Result<Vec<Look>, EngineError> {
+        let mut looks = stream::iter(listed).map(|listed| self.look_at_one(listed)).buffered(AT_ONCE);
+        let mut seen = Vec::new();
+        let mut silent = 0;
+        while let Some(look) = looks.next().await {
+            if let Look::Unseen(_, error @ EngineError::Unreachable(_)) = &look {
+                silent += 1;
+                if silent >= SILENT {
+                    return Err(error.clone());
+                }
+            }
+            seen.push(look);
+        }
+        drop(looks);
+        if silent > 0 {
+            // Only some containers gave no answer, or the Engine went meanwhile: asked for the list again, it tells.
+            self.list().await?;
+        }
+        Ok(seen)
+    }
+
+    async fn look_at_one(&self, listed: Listed) -> Look {
+        let Listed { id, labels } = listed;
+        let Some(identity) = Identity::of(&labels) else {
+            tracing::warn!(container = %id, "the label dev.trueup.service names no service; the container is left alone");
+            return Look::Foreign;
+        };
+        match self.replica(&id, &identity).await {
+            Ok(Some(replica)) => Look::Replica(identity.service, Box::new(replica)),
+            Ok(None) => Look::Gone,
+            Err(error) => Look::Unseen(identity, error),
+        }
+    }
+
+    async fn replica(&self, id: &str, identity: &Identity) -> Result<Option<LiveReplica>, EngineError> {
+        let Some(inspect) = self.inspect(id).await? else { return Ok(None) };
         let image = match inspect.image.as_deref() {
             Some(image) => self.engine.image_of(image).await?,
             None => None,
         };
         let prefix = self.volume_prefix();
-        let replica = convert::replica(&inspect, &identity, image.as_deref(), &prefix, Timestamp::now());
-        Ok(Some(Some((identity.service, replica))))
+        Ok(Some(convert::replica(&inspect, identity, image.as_deref(), &prefix, Timestamp::now())))
     }
 
     /// One container; `None` where it is gone or going.
@@ -92,10 +135,17 @@ fn going(inspect: &ContainerInspectResponse) -> bool {
     status == Some(bollard::models::ContainerStateStatusEnum::REMOVING)
 }
 
-fn by_service(replicas: Vec<(ServiceName, LiveReplica)>) -> BTreeMap<ServiceName, LiveService> {
+fn by_service(looks: Vec<Look>) -> BTreeMap<ServiceName, LiveService> {
     let mut services: BTreeMap<ServiceName, LiveService> = BTreeMap::new();
-    for (service, replica) in replicas {
-        services.entry(service).or_default().replicas.push(replica);
+    for look in looks {
+        match look {
+            Look::Replica(service, replica) => services.entry(service).or_default().replicas.push(*replica),
+            Look::Unseen(identity, error) => {
+                let name = identity.name();
+                services.entry(identity.service).or_default().unseen.insert(name, error.to_string());
+            }
+            Look::Gone | Look::Foreign => {}
+        }
     }
     for service in services.values_mut() {
         service.replicas.sort_by(|a, b| (a.index, &a.id).cmp(&(b.index, &b.id)));

@@ -94,7 +94,12 @@ impl Engine {
 
     /// Lets the next call go wrong whose `METHOD /path` (without the version) contains `call`.
     pub fn fault(&self, call: &str, fault: Fault) {
-        self.shared.state().faults.push((call.to_owned(), fault));
+        self.fault_after(call, 0, fault);
+    }
+
+    /// The same, once `passed` such calls went well.
+    pub fn fault_after(&self, call: &str, passed: usize, fault: Fault) {
+        self.shared.state().faults.push((call.to_owned(), passed, fault));
     }
 
     /// Every call so far, as `METHOD /path`.

@@ -29,6 +29,8 @@ struct State {
     replicas: BTreeMap<ReplicaId, Replica>,
     next: u32,
     unreachable: bool,
+    /// Services whose replicas are there and cannot be looked at.
+    hidden: BTreeSet<String>,
     /// Replicas made from these image tags end at once, or never get healthy.
     crashing: BTreeSet<String>,
     unhealthy: BTreeSet<String>,
@@ -124,6 +126,16 @@ impl Runtime {
         self.state().unreachable = unreachable;
     }
 
+    /// The replicas of a service can no longer be looked at.
+    pub fn hide(&self, service: &str) {
+        self.state().hidden.insert(service.to_owned());
+    }
+
+    /// Everything can be looked at again.
+    pub fn show_all(&self) {
+        self.state().hidden.clear();
+    }
+
     /// Replicas of this image tag end as soon as they start.
     pub fn crash(&self, tag: &str) {
         self.state().crashing.insert(tag.to_owned());
@@ -183,6 +195,12 @@ impl Provider for Runtime {
         }
         let mut services: BTreeMap<ServiceName, LiveService> = BTreeMap::new();
         for (id, replica) in &state.replicas {
+            let name = format!("{}-{}", replica.service, replica.index);
+            if state.hidden.contains(replica.service.as_str()) {
+                let unseen = &mut services.entry(replica.service.clone()).or_default().unseen;
+                unseen.insert(name, "input/output error".to_owned());
+                continue;
+            }
             let visible = |field: &FieldPath| support(field) == Support::Observed && *field != FieldPath::Replicas;
             let mut leaves: BTreeMap<FieldPath, Observed<LiveLeaf>> = replica
                 .leaves
@@ -195,7 +213,7 @@ impl Provider for Runtime {
                 if replica.running { Health::Healthy } else { Health::Stopped { why: "exit code 0".to_owned() } };
             services.entry(replica.service.clone()).or_default().replicas.push(LiveReplica {
                 id: id.clone(),
-                name: format!("{}-{}", replica.service, replica.index),
+                name,
                 index: replica.index,
                 release: Some(replica.release),
                 leaves,

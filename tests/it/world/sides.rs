@@ -104,7 +104,8 @@ pub fn wanted(leaves: &BTreeMap<FieldPath, Value>) -> u32 {
 }
 
 pub fn service(name: &ServiceName, leaves: &BTreeMap<FieldPath, Value>, can: &Capabilities) -> LiveService {
-    LiveService { replicas: (1..=wanted(leaves)).map(|index| replica(name, index, leaves, can)).collect() }
+    let replicas = (1..=wanted(leaves)).map(|index| replica(name, index, leaves, can)).collect();
+    LiveService { replicas, ..LiveService::default() }
 }
 
 /// What runs after everything was applied.

@@ -27,7 +27,7 @@ pub struct State {
     pub info: Value,
     pub calls: Vec<String>,
     pub unexpected: Vec<String>,
-    pub(super) faults: Vec<(String, Fault)>,
+    pub(super) faults: Vec<(String, usize, Fault)>,
     pub(super) execs: BTreeMap<String, (i64, String)>,
     next: u64,
 }
