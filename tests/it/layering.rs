@@ -137,6 +137,8 @@ const PURE: &[&str] = &["ids", "authority", "settings", "declared", "live", "dri
 const PURE_FILES: &[(&str, &str)] = &[
     ("forge/", "/kind.rs"),
     ("forge/", "/event.rs"),
+    ("forge/", "/headers.rs"),
+    ("forge/", "/payload.rs"),
     ("forge/", "/signature.rs"),
     ("forge/", "/webhook.rs"),
     ("forge/", "/repository.rs"),

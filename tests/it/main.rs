@@ -53,4 +53,6 @@ mod plan_rules;
 mod quickstart;
 mod store;
 mod sync;
+mod webhook_payloads;
+mod webhook_signatures;
 mod world;

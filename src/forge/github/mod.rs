@@ -6,6 +6,7 @@ mod check;
 mod connection;
 mod hook;
 mod text;
+pub(super) mod webhook;
 mod wire;
 
 pub(super) use api::Github;

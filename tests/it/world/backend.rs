@@ -1,7 +1,7 @@
 //! Whether a real backend is here. A test whose backend is missing says so and passes over, unless
 //! `TRUEUP_TEST_REQUIRE` (a comma-separated list, or `all`) names it: then its absence fails.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Whether the test may go on. `name` is what `TRUEUP_TEST_REQUIRE` calls the backend.
@@ -24,6 +24,12 @@ pub fn docker() -> bool {
 /// The git command line.
 pub fn git() -> bool {
     available("git", runs("git", &["--version"]))
+}
+
+/// The folder of conformance data: others' payloads, signatures and descriptions.
+pub fn conformance() -> Option<PathBuf> {
+    let folder = std::env::var_os("TRUEUP_CONFORMANCE_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
+    available("conformance", folder.is_some()).then_some(folder).flatten()
 }
 
 /// Whether a command is here and exits 0.

@@ -1,0 +1,3 @@
+//! Bitbucket Cloud.
+
+pub(super) mod webhook;

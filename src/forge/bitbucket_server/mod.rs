@@ -1,0 +1,3 @@
+//! Bitbucket Data Center, formerly Server.
+
+pub(super) mod webhook;

@@ -1,0 +1,3 @@
+//! Gitea and Forgejo.
+
+pub(super) mod webhook;

@@ -1,0 +1,3 @@
+//! GitLab.
+
+pub(super) mod webhook;
