@@ -38,6 +38,15 @@ pub enum GateFailure {
     Unseen(String),
 }
 
+/// Whose replica is waited for: it decides from where its restarts are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// By the run that waits: each of its restarts is one of this deploy.
+    ByThisRun,
+    /// Before it: what its restart policy did until now says nothing of this change.
+    Before,
+}
+
 /// How long a replica may take to pass: its start period, then as many failing probes as make it unhealthy.
 pub fn patience(check: &Check) -> Duration {
     let probes = check.unhealthy_threshold.max(check.healthy_threshold);
@@ -48,7 +57,7 @@ pub fn patience(check: &Check) -> Duration {
 ///
 /// # Errors
 /// [`GateFailure`] as soon as it is certain, at the latest after [`patience`].
-pub async fn pass(provider: &dyn Provider, replica: &ReplicaId, check: &Check) -> Result<(), GateFailure> {
+pub async fn pass(provider: &dyn Provider, replica: &ReplicaId, check: &Check, made: Made) -> Result<(), GateFailure> {
     let started = Instant::now();
     let patience = patience(check);
     let settled = match check.probe {
@@ -58,14 +67,20 @@ pub async fn pass(provider: &dyn Provider, replica: &ReplicaId, check: &Check) -
     let mut last = "no probe has answered yet".to_owned();
     let mut successes = 0;
     let mut next_probe = started;
-    let mut restarts_at_start = None;
+    let mut counted_from = match made {
+        Made::ByThisRun => Some(0),
+        Made::Before => None,
+    };
     loop {
         let state = match provider.state(replica).await {
             Ok(state) => state,
             Err(StepError::Gone(_)) => return Err(GateFailure::Ended("it was removed".to_owned())),
             Err(error) => return Err(GateFailure::Unseen(error.to_string())),
         };
-        let restarts = state.restarts.saturating_sub(*restarts_at_start.get_or_insert(state.restarts.min(RESTARTS)));
+        // A count that shrinks began anew, as an engine does when someone starts the replica by hand.
+        let from = counted_from.map_or(state.restarts, |from: u32| from.min(state.restarts));
+        counted_from = Some(from);
+        let restarts = state.restarts - from;
         let ended = || state.ended.clone().unwrap_or_else(|| "it does not run".to_owned());
         if restarts >= RESTARTS || (!state.running && state.restarts == 0 && started.elapsed() > STATE) {
             return Err(GateFailure::Ended(ended()));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use secrecy::SecretString;
 
 use crate::deploy::check::check_of;
-use crate::deploy::health_gate::{self, GateFailure};
+use crate::deploy::health_gate::{self, GateFailure, Made};
 use crate::ids::{CommitSha, SecretName, ServiceName};
 use crate::live::capability::{ChangeKind, Effect};
 use crate::live::field::FieldPath;
@@ -180,7 +180,7 @@ impl Deployment<'_> {
         }
         for replica in &made {
             attempt.failed = Some(replica.clone());
-            self.gate(replica).await?;
+            self.gate(replica, Made::ByThisRun).await?;
         }
         attempt.failed = None;
         Ok(())
@@ -270,7 +270,7 @@ impl Deployment<'_> {
         }
         if start || !wanted.is_empty() {
             attempt.failed = Some(replica.id.clone());
-            self.gate(&replica.id).await?;
+            self.gate(&replica.id, Made::Before).await?;
             attempt.failed = None;
         }
         Ok(())
@@ -301,11 +301,11 @@ impl Deployment<'_> {
         self.step(step, self.provider.prepare(self.permit, &spec, self.progress)).await
     }
 
-    async fn gate(&self, replica: &ReplicaId) -> Result<(), Stop> {
+    async fn gate(&self, replica: &ReplicaId, made: Made) -> Result<(), Stop> {
         let check = check_of(|field| self.leaves.get(field));
         self.progress.line(&format!("{}: waiting for {} to be healthy", self.service(), self.name_of(replica)));
         let gate = async {
-            health_gate::pass(self.provider, replica, &check).await.map_err(|failure| match failure {
+            health_gate::pass(self.provider, replica, &check, made).await.map_err(|failure| match failure {
                 GateFailure::Unseen(why) => Stop::Step(StepError::Unreachable(why)),
                 GateFailure::Ended(_) | GateFailure::Unhealthy { .. } | GateFailure::Impossible(_) => {
                     Stop::Gate(format!("{} is not healthy: {failure}", self.name_of(replica)))

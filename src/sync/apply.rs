@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::deploy::check::check_of;
-use crate::deploy::health_gate;
+use crate::deploy::health_gate::{self, Made};
 use crate::deploy::recreate::{Aftermath, Deployment};
 use crate::ids::{SecretName, ServiceName};
 use crate::live::field::FieldPath;
@@ -268,7 +268,7 @@ impl Service<'_> {
             let declared = self.plan.desired.get(need);
             let check = check_of(|field| declared.and_then(|leaves| leaves.get(field)).map(|leaf| &leaf.value));
             for replica in &service.replicas {
-                if let Err(failure) = health_gate::pass(self.provider, &replica.id, &check).await {
+                if let Err(failure) = health_gate::pass(self.provider, &replica.id, &check, Made::Before).await {
                     return Err(Failure::Failed(format!(
                         "it depends on {need}, and {}: {failure}; nothing was begun",
                         replica.name

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::deploy::check::check_of;
-use crate::deploy::health_gate::{self, GateFailure};
+use crate::deploy::health_gate::{self, GateFailure, Made};
 use crate::ids::{RunId, ServiceName};
 use crate::live::{LiveReplica, LiveService, Observed, ReplicaId};
 use crate::pass::Passes;
@@ -166,17 +166,18 @@ impl Part<'_> {
         }
         let changed = |replica: &&LiveReplica| self.is_new(replica) || self.standing.touched.contains(&replica.id);
         for replica in self.replicas.iter().filter(changed) {
-            if !self.standing.passed.contains(&replica.id) && !self.passes_now(&replica.id).await? {
+            if !self.standing.passed.contains(&replica.id) && !self.passes_now(replica).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn passes_now(&self, replica: &ReplicaId) -> Result<bool, Unsettled> {
+    async fn passes_now(&self, replica: &LiveReplica) -> Result<bool, Unsettled> {
         let leaves = self.plan.desired.get(self.service);
         let check = check_of(|field| leaves.and_then(|leaves| leaves.get(field)).map(|leaf| &leaf.value));
-        match health_gate::pass(self.settle.provider, replica, &check).await {
+        let made = if self.is_new(replica) { Made::ByThisRun } else { Made::Before };
+        match health_gate::pass(self.settle.provider, &replica.id, &check, made).await {
             Ok(()) => Ok(true),
             Err(GateFailure::Unseen(why)) => Err(Unsettled::Unseen(why)),
             Err(failure @ (GateFailure::Ended(_) | GateFailure::Unhealthy { .. } | GateFailure::Impossible(_))) => {

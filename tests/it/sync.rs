@@ -87,6 +87,39 @@ async fn a_change_by_hand_is_seen_as_live_and_set_back_in_place() {
 }
 
 #[tokio::test]
+async fn restarts_of_long_ago_say_nothing_of_a_change_in_place() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    house.sync().await;
+    house.runtime.by_hand("web", |replica| {
+        replica.restarts = 7;
+        replica.leaves.insert(FieldPath::MemoryLimit, memory(512));
+    });
+    let run = house.sync().await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.summary);
+    assert_eq!(house.runtime.running("web")[0].leaves[&FieldPath::MemoryLimit], memory(256));
+    assert!(house.plan().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_new_replica_that_restarts_over_and_over_fails() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    house.sync().await;
+    let before = house.runtime.replicas();
+    house.runtime.restart_endlessly("2");
+    house.declare(&WEB.replace("web:1", "web:2"));
+    let run = house.sync().await;
+    assert_eq!(run.state, RunState::Failed);
+    assert!(run.summary.clone().unwrap().contains("does not stay up"), "{:?}", run.summary);
+    assert_eq!(house.runtime.replicas(), before);
+}
+
+#[tokio::test]
 async fn a_stopped_service_is_drift_and_a_sync_starts_it() {
     if !backend::git() {
         return;

@@ -34,6 +34,8 @@ struct State {
     /// Replicas made from these image tags end at once, or never get healthy.
     crashing: BTreeSet<String>,
     unhealthy: BTreeSet<String>,
+    /// Replicas made from these end over and over, and are started again each time.
+    looping: BTreeSet<String>,
     /// Steps that fail once, by the name of the call.
     failing: BTreeMap<&'static str, StepError>,
     /// Every effect, in order, for asserting that nothing happened.
@@ -47,6 +49,8 @@ pub struct Replica {
     pub index: u32,
     pub release: RunId,
     pub running: bool,
+    /// How often its restart policy started it again.
+    pub restarts: u32,
     pub leaves: BTreeMap<FieldPath, Value>,
     /// What nobody declared, and what must survive every sync.
     pub unmanaged: BTreeMap<String, String>,
@@ -144,6 +148,11 @@ impl Runtime {
     /// Replicas of this image tag never pass a probe.
     pub fn sicken(&self, tag: &str) {
         self.state().unhealthy.insert(tag.to_owned());
+    }
+
+    /// Replicas of this image tag end soon after each start, and their restart policy starts them again.
+    pub fn restart_endlessly(&self, tag: &str) {
+        self.state().looping.insert(tag.to_owned());
     }
 
     /// The next call of that name fails.
@@ -268,6 +277,7 @@ impl Provider for Runtime {
             index: spec.index,
             release: spec.release,
             running: false,
+            restarts: 0,
             leaves,
             unmanaged,
         };
@@ -322,10 +332,14 @@ impl Provider for Runtime {
     async fn state(&self, replica: &ReplicaId) -> Result<ReplicaState, StepError> {
         let mut state = Runtime::state(self);
         state.reach("state")?;
-        let running = state.get(replica)?.running;
-        let ended = (!running).then(|| "exit code 1".to_owned());
+        let tag = tag_of(&state.get(replica)?.leaves);
+        let loops = state.looping.contains(&tag);
+        let found = state.get(replica)?;
+        found.restarts += u32::from(loops && found.running);
+        let (running, restarts) = (found.running, found.restarts);
+        let ended = (!running || restarts > 0).then(|| "exit code 1".to_owned());
         let health = if running { Health::Healthy } else { Health::Stopped { why: "exit code 1".to_owned() } };
-        Ok(ReplicaState { running, restarts: 0, ended, health })
+        Ok(ReplicaState { running, restarts, ended, health })
     }
 
     async fn probe(&self, replica: &ReplicaId, _check: &Check) -> ProbeOutcome {
