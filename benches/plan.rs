@@ -47,13 +47,14 @@ fn content(number: usize) -> ContentDigest {
 
 /// Twenty leaves, as a service of a shop has them.
 fn leaves(number: usize) -> BTreeMap<FieldPath, Value> {
-    let text = |text: &str| Value::Text(text.to_owned());
+    let text = |text: &str| Value::Text(text.into());
     let reference = format!("registry.acme.dev/shop/service-{number}:1.{}", number % 50).parse().expect("a reference");
     let secret = SecretValue {
         name: Some("database-url".parse().expect("a name")),
         fingerprint: Some(format!("{number:064x}").parse().expect("64 digits")),
     };
-    let volume = VolumeMount { source: VolumeSource::Named(format!("shop-production-{number}")), read_only: false };
+    let volume =
+        VolumeMount { source: VolumeSource::Named(format!("shop-production-{number}").into()), read_only: false };
     let binding = PortBinding { host_ip: None, host_port: u16::try_from(number % 60_000 + 1).ok() };
     BTreeMap::from([
         (FieldPath::Image, Value::Image(ImageValue { reference: Some(reference), content: [content(number)].into() })),
@@ -91,10 +92,10 @@ fn name(number: usize) -> ServiceName {
 
 fn sides(services: usize, runs: bool, drifting_each: usize) -> Sides {
     let all: Vec<(ServiceName, BTreeMap<FieldPath, Value>)> = (0..services).map(|i| (name(i), leaves(i))).collect();
-    let at = Position { file: ".trueup.yml".to_owned(), line: 7, column: 9 };
+    let at = Position { file: ".trueup.yml".into(), line: 7, column: 9 };
     let declared_leaf = |value: &Value| DeclaredLeaf {
         value: value.clone(),
-        written: value.to_string(),
+        written: value.to_string().into(),
         uses_commit: false,
         at: at.clone(),
     };
@@ -102,7 +103,7 @@ fn sides(services: usize, runs: bool, drifting_each: usize) -> Sides {
         let leaves = leaves.iter().map(|(field, value)| (field.clone(), declared_leaf(value))).collect();
         (name.clone(), DeclaredService { leaves, at: at.clone() })
     });
-    let base_leaf = |value: &Value| BaseLeaf { value: value.clone(), written: value.to_string() };
+    let base_leaf = |value: &Value| BaseLeaf { value: value.clone(), written: value.to_string().into() };
     let base = all.iter().map(|(name, leaves)| {
         let leaves = leaves.iter().map(|(field, value)| (field.clone(), base_leaf(value))).collect();
         (name.clone(), BaseService { leaves, commit: None, run: None, verified_at: jiff::Timestamp::UNIX_EPOCH })

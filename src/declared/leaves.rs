@@ -68,8 +68,8 @@ pub(crate) fn of(service: Service, at: &Place, source: Option<SourceHash>, namin
     }
     leaves.words(FieldPath::Entrypoint, entrypoint);
     leaves.words(FieldPath::Command, command);
-    leaves.scalar(FieldPath::User, user, |user| Value::Text(user.0));
-    leaves.scalar(FieldPath::WorkingDir, working_dir, |path| Value::Text(path.0));
+    leaves.scalar(FieldPath::User, user, |user| Value::Text(user.0.into()));
+    leaves.scalar(FieldPath::WorkingDir, working_dir, |path| Value::Text(path.0.into()));
     leaves.scalar(FieldPath::StopGracePeriod, stop_grace_period, Value::Duration);
     if let Some(list) = depends_on {
         let origin = Origin::join(&list.place, list.items.iter().map(|item| &item.origin), |parts| parts.join(", "));
@@ -82,10 +82,10 @@ pub(crate) fn of(service: Service, at: &Place, source: Option<SourceHash>, namin
         leaves.port(port);
     }
     for entry in env.into_iter().flat_map(|env| env.entries) {
-        let field = FieldPath::Env(entry.key.0);
+        let field = FieldPath::Env(entry.key.0.into());
         match entry.value {
             Some(EnvValue::Plain { text, plain: _, place: _ }) => {
-                leaves.scalar(field, text, |text| Value::Text(text.0))
+                leaves.scalar(field, text, |text| Value::Text(text.0.into()))
             }
             Some(EnvValue::Secret(name)) => {
                 leaves.scalar(field, Some(name), |name| {
@@ -107,7 +107,7 @@ pub(crate) fn of(service: Service, at: &Place, source: Option<SourceHash>, namin
         leaves.volume(volume);
     }
     for entry in labels.into_iter().flat_map(|labels| labels.entries) {
-        leaves.scalar(FieldPath::Labels(entry.key.0), entry.value, |text| Value::Text(text.0));
+        leaves.scalar(FieldPath::Labels(entry.key.0.into()), entry.value, |text| Value::Text(text.0.into()));
     }
     leaves.scalar(FieldPath::Restart, restart, Value::Restart);
     if let Some(Deploy { strategy, rollback_on_failure }) = deploy {
@@ -123,14 +123,14 @@ impl Leaves<'_> {
         match (place, self.naming.deploy) {
             (Place::File(stretch), _) => stretch.position(self.naming.file),
             (Place::Registered(_), Some(stretch)) => stretch.position(self.naming.file),
-            (Place::Registered(_), None) => Position { file: self.naming.file.to_owned(), line: 1, column: 1 },
+            (Place::Registered(_), None) => Position { file: self.naming.file.into(), line: 1, column: 1 },
         }
     }
 
     fn add(&mut self, field: FieldPath, value: Value, origin: Origin) {
         let Origin { written, uses_commit, place } = origin;
         let at = self.position(&place);
-        self.leaves.insert(field, DeclaredLeaf { value, written, uses_commit, at });
+        self.leaves.insert(field, DeclaredLeaf { value, written: written.into(), uses_commit, at });
     }
 
     fn scalar<T>(&mut self, field: FieldPath, leaf: Option<Leaf<T>>, value: impl FnOnce(T) -> Value) {
@@ -147,7 +147,7 @@ impl Leaves<'_> {
 
     /// All bindings of one container port are one leaf, at the place of the first.
     fn port(&mut self, port: Leaf<PublishedPort>) {
-        let field = FieldPath::Ports(port.value.key());
+        let field = FieldPath::Ports(port.value.key().into());
         let Leaf { value: PublishedPort { binding, .. }, origin } = port;
         match self.leaves.get_mut(&field) {
             Some(DeclaredLeaf { value: Value::Ports(bindings), written, uses_commit, at: _ }) => {
@@ -155,7 +155,7 @@ impl Leaves<'_> {
                 *uses_commit |= origin.uses_commit;
                 // What the operator registered stays one word.
                 if !(written == OPERATOR && origin.written == OPERATOR) {
-                    *written = format!("{written}, {}", origin.written);
+                    *written = format!("{written}, {}", origin.written).into();
                 }
             }
             _ => self.add(field, Value::Ports([binding].into()), origin),
@@ -166,12 +166,12 @@ impl Leaves<'_> {
         let Volume { source, target, read_only, origin } = volume;
         let source = match source {
             Source::Named(name) => {
-                VolumeSource::Named(format!("{}-{}-{name}", self.naming.project, self.naming.environment))
+                VolumeSource::Named(format!("{}-{}-{name}", self.naming.project, self.naming.environment).into())
             }
-            Source::External(name) => VolumeSource::External(name),
-            Source::Host(path) => VolumeSource::Host(path),
+            Source::External(name) => VolumeSource::External(name.into()),
+            Source::Host(path) => VolumeSource::Host(path.into()),
         };
-        self.add(FieldPath::Volumes(target), Value::Volume(VolumeMount { source, read_only }), origin);
+        self.add(FieldPath::Volumes(target.into()), Value::Volume(VolumeMount { source, read_only }), origin);
     }
 
     fn health(&mut self, check: Healthcheck) {
@@ -185,7 +185,7 @@ impl Leaves<'_> {
             healthy_threshold,
             unhealthy_threshold,
         } = check;
-        self.scalar(FieldPath::HealthPath, path, |path| Value::Text(path.0));
+        self.scalar(FieldPath::HealthPath, path, |path| Value::Text(path.0.into()));
         self.scalar(FieldPath::HealthPort, port, |port| Value::Integer(port.0.into()));
         self.words(FieldPath::HealthCommand, command);
         self.scalar(FieldPath::HealthInterval, interval, |interval| Value::Duration(interval.0));

@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::ServiceName;
 use crate::live::field::FieldPath;
+use crate::live::shared::SharedText;
 use crate::live::value::Value;
 
 /// What the file declares for one environment.
@@ -64,7 +65,7 @@ pub struct DeclaredLeaf {
     /// What the repo wrote, for telling `repo` from `input`: templates that the repo decides (Source, Commit, Branch,
     /// Tag, Version …) substituted, those that the operator decides (`Env.X`) left as written; `(operator)` for a
     /// leaf that the operator registered, with the repo's inputs to it after that.
-    pub written: String,
+    pub written: SharedText,
     /// Whether it uses `{{ .Commit }}`, `{{ .ShortCommit }}` or a `{{ .Version }}` that is the commit: it then changes
     /// with every commit, and the plan says so.
     pub uses_commit: bool,
@@ -76,7 +77,7 @@ pub struct DeclaredLeaf {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Position {
     /// The file's path within the repository.
-    pub file: String,
+    pub file: SharedText,
     /// The line.
     pub line: u32,
     /// The column.

@@ -23,7 +23,7 @@ pub(crate) struct Stretch {
 
 impl Stretch {
     pub(crate) fn position(self, file: &str) -> Position {
-        Position { file: file.to_owned(), line: self.line, column: self.column }
+        Position { file: file.into(), line: self.line, column: self.column }
     }
 }
 

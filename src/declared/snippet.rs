@@ -31,7 +31,7 @@ fn one(renderer: &Renderer, diagnostic: &Diagnostic, sources: &BTreeMap<&str, St
     };
     let mut group = annotate_snippets::Group::with_title(title);
     if let Some((at, text, span)) = source {
-        let snippet = Snippet::source(text).line_start(at.line as usize).path(at.file.clone());
+        let snippet = Snippet::source(text).line_start(at.line as usize).path(String::from(at.file.clone()));
         group = group.element(snippet.annotation(AnnotationKind::Primary.span(span)));
     }
     if let Some(help) = help {

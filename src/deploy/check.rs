@@ -26,7 +26,7 @@ pub fn check_of<'a>(leaf: impl Fn(&FieldPath) -> Option<&'a Value>) -> Check {
     let port = port(&FieldPath::HealthPort).or_else(|| port(&FieldPath::Port));
     let probe = match (leaf(&FieldPath::HealthCommand), leaf(&FieldPath::HealthPath)) {
         (Some(Value::Words(argv)), _) => Probe::Command { argv: argv.clone() },
-        (_, Some(Value::Text(path))) => Probe::Http { path: path.clone(), port },
+        (_, Some(Value::Text(path))) => Probe::Http { path: path.clone().into(), port },
         _ if declares_port => Probe::Tcp { port },
         _ => Probe::Running,
     };

@@ -62,12 +62,12 @@ mod tests {
     use crate::live::value::Value;
 
     fn declared(value: &str, written: &str) -> DeclaredLeaf {
-        let value = Value::Text(value.to_owned());
-        DeclaredLeaf { value, written: written.to_owned(), uses_commit: false, at: Position::default() }
+        let value = Value::Text(value.into());
+        DeclaredLeaf { value, written: written.into(), uses_commit: false, at: Position::default() }
     }
 
     fn base(value: &str, written: &str) -> BaseLeaf {
-        BaseLeaf { value: Value::Text(value.to_owned()), written: written.to_owned() }
+        BaseLeaf { value: Value::Text(value.into()), written: written.into() }
     }
 
     fn of(declared: Option<&DeclaredLeaf>, base: Option<&BaseLeaf>, gap: bool, live_is_base: bool) -> Cause {

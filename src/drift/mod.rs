@@ -16,6 +16,7 @@ use crate::ids::{CommitSha, RunId, ServiceName};
 use crate::live::Observed;
 use crate::live::capability::ChangeKind;
 use crate::live::field::FieldPath;
+use crate::live::shared::SharedText;
 use crate::live::value::Value;
 
 /// What was last applied and verified, per service.
@@ -44,7 +45,7 @@ pub struct BaseLeaf {
     /// Its value: an image with its content, a secret by fingerprint.
     pub value: Value,
     /// What the repo wrote (see `DeclaredLeaf::written`).
-    pub written: String,
+    pub written: SharedText,
 }
 
 /// Why a leaf differs.

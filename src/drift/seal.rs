@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn secret_values_become_fingerprints_and_undeclared_ones_go() {
-        let leaf = |value| DeclaredLeaf { value, written: String::new(), uses_commit: false, at: Position::default() };
+        let leaf = |value| DeclaredLeaf { value, written: "".into(), uses_commit: false, at: Position::default() };
         let declared = DeclaredService {
             leaves: BTreeMap::from([
                 (FieldPath::Env("PLAIN".into()), leaf(Value::Text("a".into()))),

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ids::schema_as_text;
+use crate::live::shared::SharedText;
 
 /// The path of one leaf within a service. Its `Display` is what reports print and `trueup why` accepts:
 /// `resources.memory_limit`, `env.LOG_LEVEL`, `labels["com.acme.team"]`, `ports["8080/tcp"]`.
@@ -34,13 +35,13 @@ pub enum FieldPath {
     /// How many replicas run.
     Replicas,
     /// One environment variable, by name.
-    Env(String),
+    Env(SharedText),
     /// Published addresses of one container port, keyed `PORT/PROTOCOL`.
-    Ports(String),
+    Ports(SharedText),
     /// One mount, keyed by its absolute path in the container.
-    Volumes(String),
+    Volumes(SharedText),
     /// One label, by key.
-    Labels(String),
+    Labels(SharedText),
     /// CPU limit.
     CpuLimit,
     /// Memory limit.
@@ -213,10 +214,10 @@ impl FromStr for FieldPath {
         };
         match name {
             _ if key.is_empty() => Err(unknown()),
-            "env" => Ok(FieldPath::Env(key)),
-            "ports" => Ok(FieldPath::Ports(key)),
-            "volumes" => Ok(FieldPath::Volumes(key)),
-            "labels" => Ok(FieldPath::Labels(key)),
+            "env" => Ok(FieldPath::Env(key.into())),
+            "ports" => Ok(FieldPath::Ports(key.into())),
+            "volumes" => Ok(FieldPath::Volumes(key.into())),
+            "labels" => Ok(FieldPath::Labels(key.into())),
             _ => Err(unknown()),
         }
     }

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ids::schema_as_text;
+use crate::live::shared::SharedText;
 
 /// Why a text is no image reference.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +17,7 @@ pub struct InvalidImage(pub String);
 
 /// A content digest, `sha256:` and 64 hexadecimal digits (OCI image spec, descriptor.md, "Digests").
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ContentDigest(String);
+pub struct ContentDigest(Arc<str>);
 
 impl ContentDigest {
     /// The digest as text, with its algorithm.
@@ -35,7 +37,7 @@ impl FromStr for ContentDigest {
     fn from_str(text: &str) -> Result<Self, InvalidImage> {
         let hex = text.strip_prefix("sha256:").unwrap_or_default();
         if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-            Ok(ContentDigest(text.to_owned()))
+            Ok(ContentDigest(text.into()))
         } else {
             Err(InvalidImage(text.chars().take(120).collect()))
         }
@@ -53,11 +55,11 @@ impl fmt::Display for ContentDigest {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageRef {
     /// The registry's host and port.
-    pub registry: String,
+    pub registry: SharedText,
     /// The repository within the registry.
-    pub repository: String,
+    pub repository: SharedText,
     /// The tag; `None` only where a digest alone was given.
-    pub tag: Option<String>,
+    pub tag: Option<SharedText>,
     /// The digest that pins the content.
     pub digest: Option<ContentDigest>,
 }
@@ -143,7 +145,12 @@ impl FromStr for ImageRef {
             (None, Some(_)) => None,
             (None, None) => Some("latest".to_owned()),
         };
-        Ok(ImageRef { registry, repository, tag, digest })
+        Ok(ImageRef {
+            registry: registry.into(),
+            repository: repository.into(),
+            tag: tag.map(SharedText::from),
+            digest,
+        })
     }
 }
 

@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{Fingerprint, SecretName, ServiceName, SourceHash};
 use crate::live::image::ImageValue;
 use crate::live::quantity::{Bytes, Millis, NanoCpus};
+use crate::live::shared::SharedText;
 
 /// A leaf's value. Which variant a field has is fixed by its type; `Env` alone may be plain or secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 pub enum Value {
     /// Plain text.
-    Text(String),
+    Text(SharedText),
     /// The words of a command line, in order.
     Words(Vec<String>),
     /// A set of services.
@@ -142,11 +143,11 @@ pub struct VolumeMount {
 #[serde(tag = "kind", content = "name", rename_all = "snake_case")]
 pub enum VolumeSource {
     /// A volume by the name that the provider knows it by (`PROJECT-ENVIRONMENT-NAME`, or as is where external).
-    Named(String),
+    Named(SharedText),
     /// An external volume: it must exist; Trueup neither creates nor renames it.
-    External(String),
+    External(SharedText),
     /// A directory or file of the host, absolute.
-    Host(String),
+    Host(SharedText),
 }
 
 impl VolumeSource {

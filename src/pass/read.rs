@@ -187,7 +187,7 @@ impl Passes {
     pub(super) async fn release(&self, id: &EnvironmentRef, run: RunId) -> Result<Reading, PassError> {
         let services = self.parts.store.release(id, run).await?;
         let commit = services.values().find_map(|service| service.commit.clone());
-        let place = Position { file: format!("release of run {run}"), line: 0, column: 0 };
+        let place = Position { file: format!("release of run {run}").into(), line: 0, column: 0 };
         let declared = |service: BaseService| declared_service(service.leaves, &place);
         let services = services.into_iter().map(|(name, service)| (name, declared(service))).collect();
         Ok(Reading {
@@ -201,7 +201,7 @@ impl Passes {
 
     /// What a plan was to apply, as declared.
     pub(super) fn declared_of(&self, plan: &Plan) -> Declared {
-        let place = Position { file: format!("plan {}", plan.digest.short()), line: 0, column: 0 };
+        let place = Position { file: format!("plan {}", plan.digest.short()).into(), line: 0, column: 0 };
         let services = plan.desired.iter().map(|(name, leaves)| {
             let mut service = declared_service(leaves.clone(), &place);
             keep_fingerprints(&mut service, leaves);

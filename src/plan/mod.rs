@@ -99,7 +99,7 @@ impl Plan {
             let visible = |change: &&Change| change.kind == ChangeKind::Withdraw && change.effect != Effect::Record;
             for change in action.changes.iter().filter(visible) {
                 if let Some(value) = change.base.clone() {
-                    service.leaves.insert(change.field.clone(), BaseLeaf { value, written: String::new() });
+                    service.leaves.insert(change.field.clone(), BaseLeaf { value, written: "".into() });
                 }
             }
         }

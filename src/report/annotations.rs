@@ -52,7 +52,7 @@ pub fn of_environment(report: &PullReport, environment: &EnvironmentName) -> Vec
                 let at = problem.at.as_ref().filter(|at| at.line > 0)?;
                 let help = problem.help.iter().map(|help| one_line(help));
                 Some(Annotation {
-                    path: at.file.clone(),
+                    path: at.file.to_string(),
                     start_line: at.line,
                     end_line: at.line,
                     level: AnnotationLevel::Failure,
@@ -125,7 +125,7 @@ fn note(
     text: String,
 ) {
     let Some(at) = at.filter(|at| at.line > 0) else { return };
-    let on = lines.entry((at.file.clone(), at.line)).or_default();
+    let on = lines.entry((at.file.to_string(), at.line)).or_default();
     if on.lines.is_empty() {
         on.title = title.to_owned();
     }

@@ -121,14 +121,14 @@ mod tests {
 
     #[test]
     fn long_values_are_shown_where_they_part() {
-        let long = |end: &str| Value::Text(format!("{}{end}", "x".repeat(150)));
+        let long = |end: &str| Value::Text(format!("{}{end}", "x".repeat(150)).into());
         let (old, new) = pair(&long("old"), &long("new"));
         assert_eq!(old, format!("…{}old\"", "x".repeat(24)));
         assert_eq!(new, format!("…{}new\"", "x".repeat(24)));
-        let (old, new) = pair(&Value::Text("a".repeat(200)), &Value::Text("b".into()));
+        let (old, new) = pair(&Value::Text("a".repeat(200).into()), &Value::Text("b".into()));
         assert!(old.ends_with('…') && old.chars().count() == 100, "{old}");
         assert_eq!(new, "\"b\"");
-        assert_eq!(value(&Value::Text("a".repeat(200))).chars().count(), 100);
+        assert_eq!(value(&Value::Text("a".repeat(200).into())).chars().count(), 100);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub fn running_secrets(
             if let (FieldPath::Env(_), Some(Value::Text(text))) = (field, leaf.known().map(|leaf| &leaf.value))
                 && held(name, field)
             {
-                found.push(SecretString::from(text.clone()));
+                found.push(SecretString::from(text.as_str()));
             }
         }
     }

@@ -216,7 +216,7 @@ async fn external_volumes_must_exist_and_are_the_same_under_their_name() {
     }
     let world = World::new().await;
     let name = format!("{}-shared", world.project());
-    let external = Value::Volume(VolumeMount { source: VolumeSource::External(name.clone()), read_only: true });
+    let external = Value::Volume(VolumeMount { source: VolumeSource::External(name.as_str().into()), read_only: true });
     let leaves = world.leaves(vec![(FieldPath::Volumes("/shared".into()), external.clone())]).await;
     let permit = world.gate.permit().await;
     let error = world.prepare(&permit, "web", &leaves, &BTreeSet::new(), None).await.unwrap_err();

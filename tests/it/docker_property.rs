@@ -23,11 +23,11 @@ fn maybe(field: FieldPath, value: impl Strategy<Value = Value> + 'static) -> Box
 }
 
 fn entries(
-    field: fn(String) -> FieldPath,
+    field: fn(trueup::live::shared::SharedText) -> FieldPath,
     key: &'static str,
     value: impl Strategy<Value = Value> + 'static,
 ) -> BoxedStrategy<Leaves> {
-    proptest::collection::btree_map(key.prop_map(field), value, 0..4).boxed()
+    proptest::collection::btree_map(key.prop_map(move |key: String| field(key.into())), value, 0..4).boxed()
 }
 
 fn any_text() -> impl Strategy<Value = Value> {
@@ -40,7 +40,7 @@ fn service(project: String) -> impl Strategy<Value = Leaves> {
     let binding = proptest::sample::select(vec!["127.0.0.1", "127.0.0.2", "::1"])
         .prop_map(|ip| PortBinding { host_ip: Some(ip.parse().unwrap()), host_port: None });
     let volume = (proptest::sample::select(vec!["data", "cache"]), any::<bool>()).prop_map(move |(name, read_only)| {
-        Value::Volume(VolumeMount { source: VolumeSource::Named(format!("{project}-test-{name}")), read_only })
+        Value::Volume(VolumeMount { source: VolumeSource::Named(format!("{project}-test-{name}").into()), read_only })
     });
     let restart = proptest::sample::select(vec![
         RestartPolicy::No,

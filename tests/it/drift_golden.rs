@@ -235,7 +235,9 @@ impl Side {
                 service.leaves.iter().map(|(field, leaf)| (field.clone(), leaf.value.clone())).collect();
             for value in leaves.values_mut() {
                 if let Value::Secret(secret) = value {
-                    *value = Value::Text(self.secrets.get(secret.name.as_ref().unwrap()).cloned().unwrap_or_default());
+                    *value = Value::Text(
+                        self.secrets.get(secret.name.as_ref().unwrap()).cloned().unwrap_or_default().into(),
+                    );
                 }
             }
             (name.clone(), crate::world::sides::service(name, &leaves, &can))
@@ -281,8 +283,8 @@ impl Change {
             }
         }
         for (key, value) in &self.env {
-            let leaf = LiveLeaf::set(Value::Text(value.clone()));
-            leaves.insert(FieldPath::Env(key.clone()), Observed::Known(leaf));
+            let leaf = LiveLeaf::set(Value::Text(value.into()));
+            leaves.insert(FieldPath::Env(key.into()), Observed::Known(leaf));
         }
         if let Some(digit) = self.content
             && let Some(Observed::Known(LiveLeaf { value: Value::Image(image), .. })) =

@@ -160,7 +160,7 @@ proptest! {
                 continue;
             }
             for replica in &mut service.replicas {
-                replica.leaves.insert(at.clone(), Observed::Known(LiveLeaf::set(Value::Text(marked.clone()))));
+                replica.leaves.insert(at.clone(), Observed::Known(LiveLeaf::set(Value::Text(marked.as_str().into()))));
             }
         }
         seal(&mut live, &declared, &base, &fingerprint);
@@ -183,7 +183,7 @@ proptest! {
         let at = FieldPath::Env("TOKEN".into());
         let side = |kind: u8, secret: &str| match kind {
             0 => None,
-            1 => Some(Value::Text(plain.clone())),
+            1 => Some(Value::Text(plain.as_str().into())),
             _ => Some(Value::Secret(trueup::live::value::SecretValue {
                 name: Some("token".parse().unwrap()),
                 fingerprint: Some(fingerprint(secret)),
@@ -199,7 +199,7 @@ proptest! {
         let mut live = live_of(&base, &can);
         for replica in &mut running(&mut live).get_mut(&name).unwrap().replicas {
             let runs = if moved { by_hand } else { then };
-            replica.leaves.insert(at.clone(), Observed::Known(LiveLeaf::set(Value::Text(runs.to_owned()))));
+            replica.leaves.insert(at.clone(), Observed::Known(LiveLeaf::set(Value::Text(runs.into()))));
         }
         let (declared, base) = (declared_of(&declared), base_of(&base));
         seal(&mut live, &declared, &base, &fingerprint);
@@ -236,7 +236,7 @@ proptest! {
 fn replicas_that_differ_in_different_ways_are_told_apart() {
     let can = docker();
     let at = FieldPath::Env("LOG".into());
-    let text = |text: &str| Value::Text(text.to_owned());
+    let text = |text: &str| Value::Text(text.into());
     let name: ServiceName = "web".parse().unwrap();
     let leaves = BTreeMap::from([
         (FieldPath::Stopped, Value::Flag(false)),

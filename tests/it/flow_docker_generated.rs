@@ -97,7 +97,7 @@ fn perturbations(spec: &Spec) -> Vec<(String, Spec)> {
         add(format!("env.{key}"), &|s| _ = s.env.remove(key));
     }
     for key in spec.labels.keys() {
-        let path = trueup::live::field::FieldPath::Labels(key.clone()).to_string();
+        let path = trueup::live::field::FieldPath::Labels(key.into()).to_string();
         add(path, &|s| _ = s.labels.insert(key.clone(), "other".into()));
     }
     for port in spec.ports.keys() {

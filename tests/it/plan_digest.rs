@@ -80,7 +80,7 @@ proptest! {
             service.at.line += 40;
             for leaf in service.leaves.values_mut() {
                 leaf.at.line += 40;
-                leaf.at.file.push_str(&words);
+                leaf.at.file = format!("{}{words}", leaf.at.file).into();
             }
         }
         for service in base.services.values_mut() {
@@ -126,7 +126,7 @@ proptest! {
         let (declared, base, mut live) = (declared_of(&services), base_of(&services), live_of(&services, &can));
         let before = plan(&declared, &base, &live, &can, PlanOptions::default()).digest;
         for service in running(&mut live).values_mut() {
-            let leaf = Observed::Known(LiveLeaf::set(Value::Text(value.clone())));
+            let leaf = Observed::Known(LiveLeaf::set(Value::Text(value.as_str().into())));
             service.replicas[0].leaves.insert(FieldPath::Env("NOT_AMONG_THEM".into()), leaf);
         }
         prop_assert_eq!(plan(&declared, &base, &live, &can, PlanOptions::default()).digest, before);
@@ -197,7 +197,7 @@ fn where_only_base_moved_that_is_said() {
     let (declared, live) = (declared_of(&services), live_of(&services, &can));
     let mut base = base_of(&services);
     let before = plan(&declared, &base, &live, &can, PlanOptions::default());
-    let leaf = BaseLeaf { value: Value::Flag(false), written: "otherwise".to_owned() };
+    let leaf = BaseLeaf { value: Value::Flag(false), written: "otherwise".into() };
     base.services
         .get_mut("web".parse::<ServiceName>().as_ref().unwrap())
         .unwrap()
@@ -229,7 +229,7 @@ fn unknown_is_not_absent_in_a_digest() {
 #[test]
 fn the_canonical_form_of_format_1_stays() {
     let can = docker();
-    let text = |text: &str| Value::Text(text.to_owned());
+    let text = |text: &str| Value::Text(text.into());
     let mount = VolumeMount { source: VolumeSource::Named("shop-production-data".into()), read_only: true };
     let image = ImageValue { reference: Some("acme/web:1".parse().unwrap()), content: [content(1)].into() };
     let bindings =

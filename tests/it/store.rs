@@ -321,7 +321,7 @@ async fn a_release_is_every_service_as_of_that_run() {
     store.record_base(&shop(), &"cron".parse().unwrap(), base(None, "found")).await.unwrap();
 
     let levels = |release: BTreeMap<ServiceName, BaseService>| -> Vec<(String, String)> {
-        let level = |base: &BaseService| base.leaves[&FieldPath::Env("LOG_LEVEL".into())].written.clone();
+        let level = |base: &BaseService| base.leaves[&FieldPath::Env("LOG_LEVEL".into())].written.to_string();
         release.iter().map(|(name, base)| (name.to_string(), level(base))).collect()
     };
     let expected =

@@ -24,7 +24,7 @@ pub(super) fn env(blueprint: &Blueprint<'_>, old: &ContainerConfig) -> BTreeMap<
             None => (entry.as_str(), None),
         };
         let inherited = from_image(blueprint).and_then(|image| image.env.get(key)).map(String::as_str);
-        if blueprint.carries(&FieldPath::Env(key.to_owned())) && (value.is_none() || inherited != value) {
+        if blueprint.carries(&FieldPath::Env(key.into())) && (value.is_none() || inherited != value) {
             kept.insert(key.to_owned(), entry.clone());
         }
     }
@@ -38,7 +38,7 @@ pub(super) fn labels(blueprint: &Blueprint<'_>, old: &ContainerConfig) -> HashMa
         .iter()
         .flatten()
         .filter(|(key, value)| !key.starts_with(labels::PREFIX) && !inherited(key, value))
-        .filter(|(key, _)| blueprint.carries(&FieldPath::Labels((*key).clone())))
+        .filter(|(key, _)| blueprint.carries(&FieldPath::Labels((*key).into())))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }
@@ -59,7 +59,7 @@ pub(super) fn exposed_ports(blueprint: &Blueprint<'_>, old: &ContainerConfig) ->
     old.exposed_ports
         .iter()
         .flatten()
-        .filter(|port| !inherited(port) && !blueprint.withdrawn.contains(&FieldPath::Ports((*port).clone())))
+        .filter(|port| !inherited(port) && !blueprint.withdrawn.contains(&FieldPath::Ports((*port).into())))
         .cloned()
         .collect()
 }
@@ -78,7 +78,7 @@ pub(super) fn config(blueprint: &Blueprint<'_>, old: &ContainerConfig) -> Contai
         .map(|path| clean_path(path))
         .filter(|path| !image.volumes.contains(path))
         .filter(|path| !(blueprint.takes_over() && anonymous.contains_key(path)))
-        .filter(|path| blueprint.carries(&FieldPath::Volumes(path.clone())))
+        .filter(|path| blueprint.carries(&FieldPath::Volumes(path.into())))
         .collect();
     ContainerCreateBody {
         hostname: text(&old.hostname).filter(|name| blueprint.takes_over() && !id.starts_with(name.as_str())),
@@ -98,7 +98,7 @@ pub(super) fn config(blueprint: &Blueprint<'_>, old: &ContainerConfig) -> Contai
 /// The host's side, its mounts and ports reduced to what nobody declares or withdraws.
 pub(super) fn host_config(blueprint: &Blueprint<'_>, old: HostConfig) -> HostConfig {
     let Some((inspect, _)) = blueprint.from else { return old };
-    let carries_path = |path: &str| blueprint.carries(&FieldPath::Volumes(clean_path(path)));
+    let carries_path = |path: &str| blueprint.carries(&FieldPath::Volumes(clean_path(path).into()));
     let mut host = old;
     let mut binds: Vec<String> = host.binds.take().unwrap_or_default();
     binds.retain(|bind| mounts::bind_destination(bind).is_none_or(|path| carries_path(&path)));
@@ -113,7 +113,7 @@ pub(super) fn host_config(blueprint: &Blueprint<'_>, old: HostConfig) -> HostCon
         list.retain(|path, _| carries_path(path));
     }
     if let Some(ports) = &mut host.port_bindings {
-        ports.retain(|port, _| blueprint.carries(&FieldPath::Ports(port.clone())));
+        ports.retain(|port, _| blueprint.carries(&FieldPath::Ports(port.as_str().into())));
     }
     // Trueup's replicas are not removed behind its back.
     host.auto_remove = None;

@@ -101,20 +101,24 @@ fn supplied_leaves(config: &ContainerConfig, image: &ImageFacts, leaves: &mut Le
     };
     for (key, value) in env_map(config.env.as_deref().unwrap_or_default()) {
         let supplied = image.env.get(&key) == Some(&value);
-        add(FieldPath::Env(key), Value::Text(value), supplied);
+        add(FieldPath::Env(key.into()), Value::Text(value.into()), supplied);
     }
     for (key, value) in config.labels.iter().flatten().filter(|(key, _)| !key.starts_with(labels::PREFIX)) {
         let supplied = image.labels.get(key) == Some(value);
-        add(FieldPath::Labels(key.clone()), Value::Text(value.clone()), supplied);
+        add(FieldPath::Labels(key.into()), Value::Text(value.into()), supplied);
     }
     let words = Words::of(config, image);
     add(FieldPath::Entrypoint, Value::Words(words.entrypoint.clone()), words.entrypoint_supplied);
     add(FieldPath::Command, Value::Words(words.command.clone()), words.command_supplied);
     if let Some(user) = config.user.as_ref().filter(|user| !user.is_empty()) {
-        add(FieldPath::User, Value::Text(user.clone()), *user == image.user);
+        add(FieldPath::User, Value::Text(user.into()), *user == image.user);
     }
     if let Some(dir) = config.working_dir.as_ref().filter(|dir| !dir.is_empty()) {
-        add(FieldPath::WorkingDir, Value::Text(clean_path(dir)), clean_path(dir) == clean_path(&image.working_dir));
+        add(
+            FieldPath::WorkingDir,
+            Value::Text(clean_path(dir).into()),
+            clean_path(dir) == clean_path(&image.working_dir),
+        );
     }
 }
 
@@ -143,9 +147,9 @@ impl Words {
 /// Without the image it is not known which of these it supplied.
 fn unknown_leaves(config: &ContainerConfig, leaves: &mut Leaves) {
     let fields = [FieldPath::Entrypoint, FieldPath::Command, FieldPath::User, FieldPath::WorkingDir].into_iter();
-    let env = env_map(config.env.as_deref().unwrap_or_default()).into_keys().map(FieldPath::Env);
+    let env = env_map(config.env.as_deref().unwrap_or_default()).into_keys().map(|key| FieldPath::Env(key.into()));
     let labels = config.labels.iter().flatten().map(|(key, _)| key);
-    let labels = labels.filter(|key| !key.starts_with(labels::PREFIX)).cloned().map(FieldPath::Labels);
+    let labels = labels.filter(|key| !key.starts_with(labels::PREFIX)).map(|key| FieldPath::Labels(key.into()));
     let why = "the Engine no longer has this container's image, so what the image supplied cannot be told apart";
     leaves.extend(fields.chain(env).chain(labels).map(|field| (field, Observed::Unknown(why.to_owned()))));
 }
@@ -186,7 +190,7 @@ fn ports(bindings: Option<&PortMap>) -> Leaves {
             Ok(set) => Observed::Known(LiveLeaf::set(Value::Ports(set))),
             Err(why) => Observed::Unknown(why),
         };
-        leaves.insert(FieldPath::Ports(key), leaf);
+        leaves.insert(FieldPath::Ports(key.into()), leaf);
     }
     leaves
 }

@@ -113,7 +113,7 @@ impl Blueprint<'_> {
         for (field, value) in self.leaves {
             let FieldPath::Env(key) = field else { continue };
             let text = match value {
-                Value::Text(text) => text.clone(),
+                Value::Text(text) => text.to_string(),
                 Value::Secret(secret) => {
                     let name = secret.name.as_ref().ok_or_else(|| format!("{field} is a secret without a name"))?;
                     let value = self.secrets.get(name).ok_or_else(|| format!("the secret {name} has no value"))?;
@@ -121,7 +121,7 @@ impl Blueprint<'_> {
                 }
                 _ => return Err(mistyped(field)),
             };
-            env.insert(key.clone(), format!("{key}={text}"));
+            env.insert(key.to_string(), format!("{key}={text}"));
         }
         Ok(env.into_values().collect())
     }
@@ -131,7 +131,7 @@ impl Blueprint<'_> {
         for (field, value) in self.leaves {
             let FieldPath::Labels(key) = field else { continue };
             let Value::Text(text) = value else { return Err(mistyped(field)) };
-            all.insert(key.clone(), text.clone());
+            all.insert(key.to_string(), text.to_string());
         }
         all.extend(labels::replica(self.environment, self.identity));
         Ok(all)
@@ -160,7 +160,7 @@ impl Blueprint<'_> {
 
     fn text(&self, field: &FieldPath, carried: Option<String>) -> Result<Option<String>, String> {
         match self.leaves.get(field) {
-            Some(Value::Text(text)) => Ok(Some(text.clone())),
+            Some(Value::Text(text)) => Ok(Some(text.to_string())),
             Some(_) => Err(mistyped(field)),
             None => Ok(carried.filter(|_| self.carries(field))),
         }
@@ -210,7 +210,7 @@ impl Blueprint<'_> {
             let FieldPath::Ports(port) = field else { continue };
             let Value::Ports(bindings) = value else { return Err(mistyped(field)) };
             let bindings = bindings.iter().map(engine_binding).collect();
-            host.port_bindings.get_or_insert_default().insert(port.clone(), Some(bindings));
+            host.port_bindings.get_or_insert_default().insert(port.to_string(), Some(bindings));
         }
         Ok(())
     }

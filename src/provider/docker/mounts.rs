@@ -32,9 +32,9 @@ pub(super) fn leaves(
             Kind::Volume(name) => {
                 let supplied = anonymous(name) && image.is_some_and(|image| image.volumes.contains(&path));
                 let source = if name.starts_with(prefix) {
-                    VolumeSource::Named(name.to_owned())
+                    VolumeSource::Named(name.into())
                 } else {
-                    VolumeSource::External(name.to_owned())
+                    VolumeSource::External(name.into())
                 };
                 if anonymous(name) && image.is_none() {
                     Observed::Unknown("the Engine no longer has the image that may have asked for this volume".into())
@@ -42,10 +42,12 @@ pub(super) fn leaves(
                     Observed::Known(LiveLeaf { value: volume(source, point), supplied })
                 }
             }
-            Kind::Host(source) => Observed::Known(LiveLeaf::set(volume(VolumeSource::Host(clean_path(source)), point))),
+            Kind::Host(source) => {
+                Observed::Known(LiveLeaf::set(volume(VolumeSource::Host(clean_path(source).into()), point)))
+            }
             Kind::Other => continue,
         };
-        leaves.insert(FieldPath::Volumes(path), leaf);
+        leaves.insert(FieldPath::Volumes(path.into()), leaf);
     }
     leaves
 }

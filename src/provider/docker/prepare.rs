@@ -205,7 +205,7 @@ impl DockerProvider {
                 VolumeSource::Named(name) => {
                     if !self.volume_exists(name).await? {
                         let request = VolumeCreateRequest {
-                            name: Some(name.clone()),
+                            name: Some(name.to_string()),
                             labels: Some(labels::environment(&self.environment)),
                             ..VolumeCreateRequest::default()
                         };

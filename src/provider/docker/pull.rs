@@ -113,7 +113,7 @@ impl DockerProvider {
         let credentials = login.map(|login| DockerCredentials {
             username: Some(login.username),
             password: Some(login.password.expose_secret().to_owned()),
-            serveraddress: Some(reference.registry.clone()),
+            serveraddress: Some(reference.registry.to_string()),
             ..DockerCredentials::default()
         });
         let options = CreateImageOptionsBuilder::default().from_image(&reference.name()).tag(digest.as_str()).build();

@@ -108,9 +108,9 @@ impl Registry {
             None => RegistryAuth::Anonymous,
         };
         install_crypto();
-        let plain = self.insecure.contains(&image.registry) || loopback(&image.registry);
+        let plain = self.insecure.contains(image.registry.as_str()) || loopback(&image.registry);
         let protocol =
-            if plain { ClientProtocol::HttpsExcept(vec![image.registry.clone()]) } else { ClientProtocol::Https };
+            if plain { ClientProtocol::HttpsExcept(vec![image.registry.to_string()]) } else { ClientProtocol::Https };
         let config = ClientConfig {
             protocol,
             connect_timeout: Some(Duration::from_secs(10)),
@@ -118,8 +118,8 @@ impl Registry {
             ..ClientConfig::default()
         };
         let client = Client::try_from(config).map_err(|e| explain(image, &e))?;
-        let tag = image.tag.clone().unwrap_or_else(|| "latest".to_owned());
-        let reference = Reference::with_tag(image.registry.clone(), image.repository.clone(), tag);
+        let tag = image.tag.as_deref().unwrap_or("latest");
+        let reference = Reference::with_tag(image.registry.to_string(), image.repository.to_string(), tag.to_owned());
         let digest = client.fetch_manifest_digest(&reference, &auth).await.map_err(|e| explain(image, &e))?;
         digest.parse().map_err(|_| format!("the registry {} answered with no sha256 digest", image.registry))
     }

@@ -68,7 +68,7 @@ pub(super) fn draft(
                 draft.take(field, &leaf.value, spec.secrets)?;
                 // Nobody declared it, so nobody knows that it is none.
                 if let FieldPath::Env(name) = field {
-                    draft.blueprint.secret_env.insert(name.clone());
+                    draft.blueprint.secret_env.insert(name.to_string());
                 }
             }
             Observed::Unknown(why) => {
@@ -94,18 +94,18 @@ impl Draft {
             (FieldPath::Source, Value::Source(hash)) => blueprint.source = Some(hash.clone()),
             (FieldPath::Entrypoint, Value::Words(words)) => blueprint.entrypoint = Some(words.clone()),
             (FieldPath::Command, Value::Words(words)) => blueprint.command = Some(words.clone()),
-            (FieldPath::WorkingDir, Value::Text(path)) => blueprint.working_dir = Some(path.clone()),
+            (FieldPath::WorkingDir, Value::Text(path)) => blueprint.working_dir = Some(path.to_string()),
             (FieldPath::Env(name), Value::Text(text)) => {
-                self.env.0.insert(name.clone(), text.clone().into());
+                self.env.0.insert(name.to_string(), text.as_str().into());
             }
             (FieldPath::Env(name), Value::Secret(secret)) => {
                 let value = secret.name.as_ref().and_then(|name| secrets.get(name));
                 let value = value.ok_or_else(|| format!("the secret of {field} has no value"))?;
-                self.env.0.insert(name.clone(), value.clone());
-                blueprint.secret_env.insert(name.clone());
+                self.env.0.insert(name.to_string(), value.clone());
+                blueprint.secret_env.insert(name.to_string());
             }
             (FieldPath::Labels(key), Value::Text(text)) => {
-                blueprint.labels.insert(key.clone(), text.clone());
+                blueprint.labels.insert(key.to_string(), text.to_string());
             }
             (FieldPath::MemoryLimit, Value::Memory(bytes)) => blueprint.memory = Some(*bytes),
             (FieldPath::CpuLimit, Value::Cpu(cpus)) => blueprint.cpu = Some(*cpus),

@@ -47,11 +47,11 @@ pub(super) fn leaves(view: &View) -> BTreeMap<FieldPath, Observed<LiveLeaf>> {
     may(FieldPath::Source, view.source.clone().map(|hash| hash.map(Value::Source)));
     may(FieldPath::Entrypoint, Observed::Known(entrypoint.clone().map(Value::Words)));
     may(FieldPath::Command, Observed::Known(command.clone().map(Value::Words)));
-    may(FieldPath::WorkingDir, Observed::Known(working_dir.clone().map(Value::Text)));
+    may(FieldPath::WorkingDir, Observed::Known(working_dir.as_deref().map(|dir| Value::Text(dir.into()))));
     may(FieldPath::MemoryLimit, view.memory.clone().map(|bytes| bytes.map(Value::Memory)));
     may(FieldPath::CpuLimit, view.cpu.clone().map(|cpus| cpus.map(Value::Cpu)));
     for (key, text) in labels {
-        may(FieldPath::Labels(key.clone()), Observed::Known(Some(Value::Text(text.clone()))));
+        may(FieldPath::Labels(key.into()), Observed::Known(Some(Value::Text(text.into()))));
     }
     let or_default = |given: bool, value: Value| LiveLeaf { value, supplied: !given };
     let policy = or_default(restart.is_some(), Value::Restart(view.blueprint.restart_policy()));
@@ -71,12 +71,12 @@ fn env(view: &View) -> BTreeMap<FieldPath, Observed<LiveLeaf>> {
         .filter_map(|name| {
             let leaf = match &view.env {
                 Observed::Known(values) => {
-                    let value = Value::Text(values.0.get(name)?.expose_secret().to_owned());
+                    let value = Value::Text(values.0.get(name)?.expose_secret().into());
                     Observed::Known(LiveLeaf { value, supplied: view.supplied_env.contains(name) })
                 }
                 Observed::Unknown(why) => Observed::Unknown(why.clone()),
             };
-            Some((FieldPath::Env(name.clone()), leaf))
+            Some((FieldPath::Env(name.into()), leaf))
         })
         .collect()
 }

@@ -64,9 +64,9 @@ fn restart() -> BoxedStrategy<Value> {
 
 fn volume() -> BoxedStrategy<Value> {
     let source = ("[a-z]{1,6}", 0..3).prop_map(|(name, kind)| match kind {
-        0 => VolumeSource::Named(format!("shop-production-{name}")),
-        1 => VolumeSource::External(name),
-        _ => VolumeSource::Host(format!("/srv/{name}")),
+        0 => VolumeSource::Named(format!("shop-production-{name}").into()),
+        1 => VolumeSource::External(name.into()),
+        _ => VolumeSource::Host(format!("/srv/{name}").into()),
     });
     (source, any::<bool>()).prop_map(|(source, read_only)| Value::Volume(VolumeMount { source, read_only })).boxed()
 }
@@ -85,7 +85,7 @@ pub fn value_of(field: &FieldPath) -> BoxedStrategy<Value> {
     let words = || vec(text(), 0..4).prop_map(Value::Words).boxed();
     let number = || (1_u64..9).prop_map(Value::Integer).boxed();
     let duration = || (0_u64..100_000).prop_map(|millis| Value::Duration(Millis(millis))).boxed();
-    let plain = || text().prop_map(Value::Text).boxed();
+    let plain = || text().prop_map(|text| Value::Text(text.into())).boxed();
     match field {
         FieldPath::Image => image(),
         FieldPath::Source => (0_u8..9).prop_map(|n| Value::Source(format!("{n:064x}").parse().unwrap())).boxed(),
@@ -124,11 +124,12 @@ pub fn field() -> BoxedStrategy<FieldPath> {
         FieldPath::SINGLE.into_iter().filter(|field| !matches!(field, FieldPath::Stopped | FieldPath::Image)).collect();
     prop_oneof![
         3 => proptest::sample::select(single),
-        1 => "[A-Z]{1,3}".prop_map(FieldPath::Env),
-        1 => (1_u16..4, prop_oneof![Just("tcp"), Just("udp")]).prop_map(|(port, of)| FieldPath::Ports(format!("{port}/{of}"))),
-        1 => "/[a-z]{1,2}".prop_map(FieldPath::Volumes),
+        1 => "[A-Z]{1,3}".prop_map(|key| FieldPath::Env(key.into())),
+        1 => (1_u16..4, prop_oneof![Just("tcp"), Just("udp")])
+            .prop_map(|(port, of)| FieldPath::Ports(format!("{port}/{of}").into())),
+        1 => "/[a-z]{1,2}".prop_map(|path| FieldPath::Volumes(path.into())),
         1 => prop_oneof!["[a-z]{1,2}", "com\\.[a-z]", text().prop_filter("keys", |key| !key.is_empty())]
-            .prop_map(FieldPath::Labels),
+            .prop_map(|key| FieldPath::Labels(key.into())),
     ]
     .boxed()
 }
@@ -154,8 +155,8 @@ pub fn services() -> BoxedStrategy<BTreeMap<ServiceName, BTreeMap<FieldPath, Val
 }
 
 pub fn declared_leaf(value: &Value) -> DeclaredLeaf {
-    let at = Position { file: ".trueup.yml".to_owned(), line: 7, column: 9 };
-    DeclaredLeaf { value: value.clone(), written: value.to_string(), uses_commit: false, at }
+    let at = Position { file: ".trueup.yml".into(), line: 7, column: 9 };
+    DeclaredLeaf { value: value.clone(), written: value.to_string().into(), uses_commit: false, at }
 }
 
 pub fn declared_of(services: &BTreeMap<ServiceName, BTreeMap<FieldPath, Value>>) -> Declared {
@@ -167,7 +168,7 @@ pub fn declared_of(services: &BTreeMap<ServiceName, BTreeMap<FieldPath, Value>>)
 }
 
 pub fn base_of(services: &BTreeMap<ServiceName, BTreeMap<FieldPath, Value>>) -> Base {
-    let leaf = |value: &Value| BaseLeaf { value: value.clone(), written: value.to_string() };
+    let leaf = |value: &Value| BaseLeaf { value: value.clone(), written: value.to_string().into() };
     let service = |leaves: &BTreeMap<FieldPath, Value>| BaseService {
         leaves: leaves.iter().map(|(field, value)| (field.clone(), leaf(value))).collect(),
         commit: None,

@@ -179,7 +179,9 @@ impl State {
 
 fn tag_of(leaves: &BTreeMap<FieldPath, Value>) -> String {
     match leaves.get(&FieldPath::Image) {
-        Some(Value::Image(ImageValue { reference: Some(reference), .. })) => reference.tag.clone().unwrap_or_default(),
+        Some(Value::Image(ImageValue { reference: Some(reference), .. })) => {
+            reference.tag.clone().unwrap_or_default().to_string()
+        }
         _ => String::new(),
     }
 }
@@ -266,7 +268,7 @@ impl Provider for Runtime {
             if let Value::Secret(secret) = value {
                 let name = secret.name.as_ref().expect("a declared secret has a name");
                 let held = spec.secrets.get(name).expect("a declared secret has a value");
-                *value = Value::Text(secrecy::ExposeSecret::expose_secret(held).to_owned());
+                *value = Value::Text(secrecy::ExposeSecret::expose_secret(held).into());
             }
         }
         state.next += 1;
