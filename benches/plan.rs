@@ -24,7 +24,8 @@ use trueup::plan::build::{PlanContext, make};
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 
 /// Docker's abilities as far as they matter here.
-const CAN: Capabilities = Capabilities { provider: "docker", support, effect, required: &[], default_of };
+const CAN: Capabilities =
+    Capabilities { provider: "docker", support, accepts: |_, _| Ok(()), effect, required: &[], default_of };
 
 fn support(field: &FieldPath) -> Support {
     match field {

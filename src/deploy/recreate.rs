@@ -297,7 +297,8 @@ impl Deployment<'_> {
             secrets: self.secrets,
             from,
         };
-        let step = Step::Prepare { index, from: from.cloned() };
+        let beside = self.live.replicas.iter().map(|replica| replica.id.clone()).collect();
+        let step = Step::Prepare { index, from: from.cloned(), beside };
         self.step(step, self.provider.prepare(self.permit, &spec, self.progress)).await
     }
 
@@ -363,7 +364,8 @@ impl Deployment<'_> {
     /// Removes what was prepared, sets values back, and starts what was stopped.
     async fn restore(&self, attempt: &Attempt) -> Result<(), Stop> {
         for replica in &attempt.prepared {
-            self.remove(replica).await?;
+            let step = Step::Remove { replica: replica.clone() };
+            gone_is_done(self.step(step, self.provider.discard(self.permit, replica)).await)?;
         }
         for (replica, before) in &attempt.updated {
             if before.is_empty() {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::live::field::FieldPath;
+use crate::live::value::Value;
 
 /// Whether a provider can see a field in what runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Capabilities {
     pub provider: &'static str,
     /// Whether it can see a field.
     pub support: fn(&FieldPath) -> Support,
+    /// Whether it can be set to a value, or why not and what can be: a field that it sees may still refuse some.
+    pub accepts: fn(&FieldPath, &Value) -> Result<(), &'static str>,
     /// What changing an observed field takes.
     pub effect: fn(&FieldPath, ChangeKind) -> Effect,
     /// Fields without which a service cannot be created.

@@ -56,7 +56,8 @@ impl Passes {
             let Some(reference) = site.environment.secrets.get(&name) else {
                 return Err(PassError::NoLeaf(missing(id, &name)));
             };
-            let value = self.parts.secrets.resolve(reference, &format!("{id} secret {name}"), actor).await?;
+            let value =
+                self.parts.secrets.resolve_for_service(reference, &format!("{id} secret {name}"), actor).await?;
             values.insert(name, value);
         }
         Ok(values)
@@ -75,7 +76,7 @@ impl Passes {
         let value = self
             .parts
             .secrets
-            .resolve(reference, &format!("{id} secret {name}"), actor)
+            .resolve_for_service(reference, &format!("{id} secret {name}"), actor)
             .await
             .map_err(|error| format!("the secret {name} of {id}: {error}"))?;
         Ok(self.parts.secrets.fingerprint(value.expose_secret()))

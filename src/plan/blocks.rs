@@ -34,11 +34,11 @@ impl Surroundings<'_> {
         changes: &[Change],
     ) -> Vec<Blocked> {
         let mut blocked: Vec<Blocked> = drift.unknown.iter().map(|unknown| not_known(service, unknown)).collect();
-        for field in service.leaves.keys() {
-            if let Support::Unsupported(why) = (self.can.support)(field) {
-                blocked.push(Blocked::Unsupported { field: field.clone(), why: why.to_owned() });
-            }
-        }
+        let refused = service.leaves.iter().filter_map(|(field, leaf)| {
+            let why = refusal(self.can, field, &leaf.value)?;
+            Some(Blocked::Unsupported { field: field.clone(), why: why.to_owned() })
+        });
+        blocked.extend(refused);
         blocked.extend(self.incomplete(service, kind, changes));
         if let (Some(why), true) = (self.context.unprobeable.get(name), is_gated(kind)) {
             blocked.push(Blocked::CannotProbe { why: why.clone() });
@@ -69,6 +69,14 @@ impl Surroundings<'_> {
             Blocked::Incomplete { why }
         };
         self.can.required.iter().filter(lacking).map(words).collect()
+    }
+}
+
+/// Why a provider cannot do what a leaf declares.
+pub(super) fn refusal(can: &Capabilities, field: &FieldPath, value: &Value) -> Option<&'static str> {
+    match (can.support)(field) {
+        Support::Unsupported(why) => Some(why),
+        Support::Observed | Support::Policy => (can.accepts)(field, value).err(),
     }
 }
 

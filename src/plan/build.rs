@@ -9,7 +9,7 @@ use crate::drift::{Base, BaseLeaf, Drift, LeafDrift, Orphan, Presence, ServiceDr
 use crate::ids::{CommitSha, EnvironmentRef, ServiceName};
 use crate::live::capability::{Capabilities, Effect, Support};
 use crate::live::field::FieldPath;
-use crate::plan::blocks::{Surroundings, needs, stays_absent};
+use crate::plan::blocks::{Surroundings, needs, refusal, stays_absent};
 use crate::plan::digest::digest;
 use crate::plan::notes;
 use crate::plan::order::by_dependency;
@@ -143,7 +143,7 @@ fn action(
     surroundings: &Surroundings<'_>,
 ) -> Option<Action> {
     let can = surroundings.can;
-    let unsupported = || service.leaves.keys().any(|field| matches!((can.support)(field), Support::Unsupported(_)));
+    let unsupported = || service.leaves.iter().any(|(field, leaf)| refusal(can, field, &leaf.value).is_some());
     if drift.leaves.is_empty() && drift.presence == Presence::Present && !unsupported() {
         return None;
     }

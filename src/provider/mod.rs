@@ -66,6 +66,12 @@ pub trait Provider: Send + Sync {
     /// Removes a replica, stopping it first; its named volumes stay. Removing one that is gone is done already.
     async fn remove(&self, permit: &SyncPermit, replica: &ReplicaId) -> Result<(), StepError>;
 
+    /// Removes a replica that the permit's run made and that never became the service: what it kept for itself, such as
+    /// volumes without a name, goes with it.
+    async fn discard(&self, permit: &SyncPermit, replica: &ReplicaId) -> Result<(), StepError> {
+        self.remove(permit, replica).await
+    }
+
     /// Sets leaves of a running replica in place; only fields whose effect is in place, `Stopped` and `Replicas` aside
     /// (those are starts, prepares and removes).
     async fn update(

@@ -10,8 +10,9 @@ use crate::live::LiveService;
 use crate::live::field::FieldPath;
 use crate::live::value::Value;
 
-/// Secrets shorter than this are not masked: replacing every `a` would hide everything and protect nothing.
-const MASK_MIN: usize = 4;
+/// Secrets of fewer bytes are not masked: replacing every `a` would hide everything and protect nothing. So none is given
+/// to a service.
+pub const MASK_MIN: usize = 4;
 
 /// Secrets that are taken out of text.
 #[derive(Clone, Debug, Default)]

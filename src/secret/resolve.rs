@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use super::mask::MASK_MIN;
 use super::{AuthRef, Fingerprinter, KeyError};
 use crate::ids::Fingerprint;
 
@@ -50,6 +51,11 @@ pub enum SecretError {
         /// What is wrong.
         why: &'static str,
     },
+    /// It could not be masked in what a service prints.
+    #[error(
+        "{0} is refused: its value has fewer than {MASK_MIN} bytes, which cannot be masked in what a service prints; use a longer one"
+    )]
+    Short(AuthRef),
     /// The resolution could not be written to the audit log, so it was not made.
     #[error("{reference} was not resolved, as the audit log cannot be written: {why}")]
     Unaudited {
@@ -122,6 +128,23 @@ impl Secrets {
             (Ok(_), Err(why)) => Err(SecretError::Unaudited { reference: reference.clone(), why }),
             (result, _) => result,
         }
+    }
+
+    /// The value that a service is given; otherwise as [`Secrets::resolve`].
+    ///
+    /// # Errors
+    /// Besides, [`SecretError::Short`].
+    pub async fn resolve_for_service(
+        &self,
+        reference: &AuthRef,
+        purpose: &str,
+        actor: &str,
+    ) -> Result<SecretString, SecretError> {
+        let value = self.resolve(reference, purpose, actor).await?;
+        if value.expose_secret().len() < MASK_MIN {
+            return Err(SecretError::Short(reference.clone()));
+        }
+        Ok(value)
     }
 
     /// The fingerprint of a value.

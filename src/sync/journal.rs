@@ -23,6 +23,10 @@ pub enum Step {
         index: u32,
         /// The replica whose place it will take.
         from: Option<ReplicaId>,
+        /// The replicas that the service has by then. A run's number may stand on replicas of an earlier installation:
+        /// only what is not among these was made by this run.
+        #[serde(default)]
+        beside: Vec<ReplicaId>,
     },
     /// A replica that ran is stopped to make room; it runs again if the deploy fails.
     Stop {
@@ -62,8 +66,10 @@ pub enum Step {
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Step::Prepare { index, from: None } => write!(f, "prepare replica {index}"),
-            Step::Prepare { index, from: Some(from) } => write!(f, "prepare replica {index} beside {}", short(from)),
+            Step::Prepare { index, from: None, .. } => write!(f, "prepare replica {index}"),
+            Step::Prepare { index, from: Some(from), .. } => {
+                write!(f, "prepare replica {index} beside {}", short(from))
+            }
             Step::Stop { replica } => write!(f, "stop {}", short(replica)),
             Step::Start { replica } => write!(f, "start {}", short(replica)),
             Step::Update { replica, fields } => {

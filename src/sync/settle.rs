@@ -22,6 +22,8 @@ use crate::sync::output::Output;
 /// What the journal says of one service.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Standing {
+    /// The replicas that were there before the first was made; `None` where none was.
+    before: Option<BTreeSet<ReplicaId>>,
     /// The old replicas that were, or may have been, stopped.
     stopped: Vec<ReplicaId>,
     /// The replicas that were, or may have been, started or changed.
@@ -154,7 +156,8 @@ impl Part<'_> {
 
     /// What was made by this run.
     fn is_new(&self, replica: &LiveReplica) -> bool {
-        replica.release == Some(self.run)
+        let made = self.standing.before.as_ref().is_some_and(|before| !before.contains(&replica.id));
+        made && replica.release == Some(self.run)
     }
 
     /// Whether all that was to be applied runs by now and passes its health gate, though the journal does not say so.
@@ -240,7 +243,8 @@ impl Part<'_> {
         let (kept, going): (Vec<&LiveReplica>, Vec<&LiveReplica>) =
             self.replicas.iter().filter(|replica| self.is_new(replica)).partition(|replica| stays(replica));
         for new in &going {
-            self.remove(&new.id).await?;
+            let work = async { done_if_gone(self.settle.provider.discard(self.settle.permit, &new.id).await) };
+            self.settle.journal().step(self.service, Step::Remove { replica: new.id.clone() }, work).await?;
         }
         let mut started = 0;
         let mut lost = 0;
@@ -295,7 +299,8 @@ fn standings(journal: &[JournalEntry]) -> BTreeMap<ServiceName, Standing> {
             Ok(Step::Gate { replica }) if done => {
                 standing.passed.insert(replica);
             }
-            Ok(Step::Prepare { .. } | Step::Gate { .. } | Step::Remove { .. } | Step::Verify) => {}
+            Ok(Step::Prepare { index: _, from: _, beside }) => standing.before.get_or_insert_default().extend(beside),
+            Ok(Step::Gate { .. } | Step::Remove { .. } | Step::Verify) => {}
             Err(error) => tracing::error!(%service, %error, "a journal entry is not understood"),
         }
     }

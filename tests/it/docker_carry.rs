@@ -7,10 +7,38 @@ use trueup::live::ReplicaId;
 use trueup::live::field::FieldPath;
 use trueup::live::quantity::{Bytes, Millis, NanoCpus};
 use trueup::live::value::{PortBinding, RestartPolicy, SecretValue, Value, VolumeMount, VolumeSource};
-use trueup::provider::StepError;
+use trueup::provider::{Provider, StepError};
 
 use crate::docker::{env, inspect, leaf};
 use crate::world::docker::{World, available, difference, docker, eventually, named, text, try_docker, words};
+
+/// What a failed deploy made is taken away with the volumes that the Engine made for it; what served keeps them.
+#[tokio::test]
+async fn nameless_volumes_go_with_what_never_served_and_with_nothing_else() {
+    if !available() {
+        return;
+    }
+    let world = World::new().await;
+    let tag = format!("{}:nameless", world.image.split(':').next().unwrap());
+    world.import(&tag, &["VOLUME /kept"]);
+    let leaves = BTreeMap::from([
+        world.image_leaf(&tag).await,
+        (FieldPath::Command, words(&["/bin/httpd", "-f", "-p", "8080", "-h", "/www"])),
+    ]);
+    for (discarded, stays) in [(true, false), (false, true)] {
+        let permit = world.gate.permit().await;
+        let id = world.prepare(&permit, "web", &leaves, &BTreeSet::new(), None).await.unwrap();
+        world.provider.start(&permit, &id).await.unwrap();
+        let volume = docker(&["inspect", "--format", "{{range .Mounts}}{{.Name}}{{end}}", &id.0]);
+        world.adopt_volume(&volume);
+        match discarded {
+            true => world.provider.discard(&permit, &id).await.unwrap(),
+            false => world.provider.remove(&permit, &id).await.unwrap(),
+        }
+        world.gate.finish(permit).await;
+        assert_eq!(try_docker(&["volume", "inspect", &volume]).0, stays, "discarded: {discarded}");
+    }
+}
 
 #[tokio::test]
 async fn what_nobody_manages_survives_a_replacement() {

@@ -105,6 +105,35 @@ async fn commands_run_in_the_replica() {
     assert_eq!(world.provider.probe(&replica, &check(Probe::Running)).await, ProbeOutcome::Passed);
 }
 
+/// The Engine cannot end an exec: commands that take too long must not pile up in the replica.
+#[tokio::test]
+async fn a_command_that_does_not_end_is_not_started_again_while_it_runs() {
+    if !available() {
+        return;
+    }
+    let world = World::new().await;
+    let replica = serving(&world).await;
+    let slow = Check { timeout: Millis(500), ..check(Probe::Command { argv: vec!["sleep".into(), "1234".into()] }) };
+    let sleeping = || docker(&["top", &replica.0, "-eo", "pid,args"]).matches("sleep 1234").count();
+    let mut reasons = Vec::new();
+    for _ in 0..4 {
+        match world.provider.probe(&replica, &slow).await {
+            ProbeOutcome::Failed(why) => reasons.push(why),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(reasons[0].contains("no answer within 500ms"), "{reasons:?}");
+    assert!(reasons[1..].iter().all(|why| why.contains("an earlier probe has not ended yet")), "{reasons:?}");
+    assert_eq!(sleeping(), 1);
+    let kill = "for p in /proc/[0-9]*; do case \"$(cat $p/cmdline)\" in sleep*) kill -9 ${p##*/};; esac; done";
+    docker(&["exec", &replica.0, "sh", "-c", kill]);
+    eventually("it is seen to have ended, and probed again", || async {
+        let quick = check(Probe::Command { argv: vec!["true".into()] });
+        world.provider.probe(&replica, &quick).await == ProbeOutcome::Passed
+    })
+    .await;
+}
+
 /// A replica without addresses on the environment's network can only be reached from beside it.
 #[tokio::test]
 async fn a_helper_beside_the_replica_probes_where_it_cannot_be_dialled() {

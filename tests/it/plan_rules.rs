@@ -43,7 +43,14 @@ fn without_users() -> Capabilities {
     fn effect(_: &FieldPath, _: ChangeKind) -> Effect {
         Effect::Replace
     }
-    Capabilities { provider: "plain", support, effect, required: &[FieldPath::Command], default_of: |_| None }
+    Capabilities {
+        provider: "plain",
+        support,
+        accepts: |_, _| Ok(()),
+        effect,
+        required: &[FieldPath::Command],
+        default_of: |_| None,
+    }
 }
 
 #[test]

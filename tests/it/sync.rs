@@ -153,6 +153,7 @@ async fn a_failed_health_gate_brings_the_old_back_and_records_nothing() {
     let output = house.output(run.id).await;
     assert!(output.contains("last words"), "the failed replica's last lines are missing: {output}");
     assert_eq!(house.runtime.replicas(), before, "what ran before is not as it was");
+    assert!(house.runtime.effects().contains(&"discard replica-2".to_owned()), "{:?}", house.runtime.effects());
     assert_eq!(house.store.base(&house.id).await.unwrap(), base, "a failed run changed base");
     let plan = house.plan().await;
     assert_eq!(plan.actions[0].changes[0].cause, Cause::Repo, "the change that failed must still be drift");
@@ -464,6 +465,31 @@ async fn a_crash_while_a_service_grows_keeps_what_passed() {
         assert_eq!(house.plan().await.is_empty(), state == RunState::Succeeded, "boundary {boundary}");
     }
     assert_eq!(crashes, 16);
+}
+
+/// Runs are counted anew with a new installation: what runs may carry the number of the run that is settled.
+#[tokio::test]
+async fn replicas_of_an_earlier_installation_are_not_taken_for_what_the_run_made() {
+    if !backend::git() {
+        return;
+    }
+    for boundary in 1..=8 {
+        for (change, replaced) in [(WEB.replace("web:1", "web:2"), true), (WEB.replace("256Mi", "300Mi"), false)] {
+            let house = House::new(WEB).await;
+            house.sync().await;
+            house.runtime.by_hand("web", |replica| replica.release = trueup::ids::RunId(2));
+            let before: Vec<_> = house.runtime.replicas().into_keys().collect();
+            house.declare(&change);
+            let house = house.watched(Arc::new(CrashAt { left: AtomicUsize::new(boundary) }));
+            let run = house.sync().await;
+            assert_eq!(run.id, trueup::ids::RunId(2));
+            let after = Syncs::new(house.store.clone(), house.passes.clone());
+            assert!(after.settle().await.unwrap().is_empty(), "boundary {boundary}, replaced: {replaced}");
+            let left: Vec<_> = house.runtime.replicas().into_keys().collect();
+            assert_eq!(left, before, "boundary {boundary}, replaced: {replaced}");
+            assert_eq!(house.runtime.running("web").len(), 1, "boundary {boundary}, replaced: {replaced}");
+        }
+    }
 }
 
 /// Of a service that grew only in part, what passed stays and what did not goes.

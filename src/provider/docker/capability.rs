@@ -2,13 +2,14 @@
 
 use crate::live::capability::{Capabilities, ChangeKind, Effect, Support};
 use crate::live::field::FieldPath;
+use crate::live::value::Value;
 
 /// The provider's word.
 pub(super) const PROVIDER: &str = "docker";
 
 /// The docker provider's abilities.
 pub(super) const CAPABILITIES: Capabilities =
-    Capabilities { provider: PROVIDER, support, effect, required: &[FieldPath::Image], default_of };
+    Capabilities { provider: PROVIDER, support, accepts, effect, required: &[FieldPath::Image], default_of };
 
 fn support(field: &FieldPath) -> Support {
     match field {
@@ -41,6 +42,15 @@ fn support(field: &FieldPath) -> Support {
         | FieldPath::UnhealthyThreshold
         | FieldPath::DeployStrategy
         | FieldPath::RollbackOnFailure => Support::Policy,
+    }
+}
+
+fn accepts(field: &FieldPath, value: &Value) -> Result<(), &'static str> {
+    match (field, value) {
+        (FieldPath::WorkingDir, Value::Text(path)) if !path.starts_with('/') => {
+            Err("a container's directory is absolute, such as /app")
+        }
+        (_, _) => Ok(()),
     }
 }
 

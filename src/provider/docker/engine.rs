@@ -81,6 +81,8 @@ pub(super) struct Engine {
     host_name: OnceCell<String>,
     pub(super) images: ImageCache,
     pub(super) events: EventHub,
+    /// The command probes that did not end in their time, by container: the Engine cannot end an exec.
+    pub(super) overdue: Mutex<BTreeMap<String, String>>,
 }
 
 impl Engine {
@@ -93,6 +95,7 @@ impl Engine {
             host_name: OnceCell::new(),
             images: ImageCache::default(),
             events: EventHub::default(),
+            overdue: Mutex::default(),
         }
     }
 

@@ -157,7 +157,12 @@ impl Provider for DockerProvider {
 
     async fn remove(&self, permit: &SyncPermit, replica: &ReplicaId) -> Result<(), StepError> {
         self.permitted(permit)?;
-        self.remove_replica(replica).await
+        self.remove_replica(replica, false).await
+    }
+
+    async fn discard(&self, permit: &SyncPermit, replica: &ReplicaId) -> Result<(), StepError> {
+        self.permitted(permit)?;
+        self.remove_replica(replica, true).await
     }
 
     async fn update(

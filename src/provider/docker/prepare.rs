@@ -156,6 +156,7 @@ impl DockerProvider {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(nameless).build();
         let deleted =
             self.engine.call(CHANGE, |docker| async move { docker.remove_container(id, Some(options)).await }).await;
+        self.overdue().remove(id);
         match deleted {
             Ok(()) | Err(EngineError::Missing(_)) => Ok(()),
             // Two removals at once: the other one is at it.

@@ -1,7 +1,8 @@
 //! Probes that run beside the replica: an exec in its container, or a helper container that shares its network
 //! namespace. Helpers belong to the environment, carry no service's label, and are removed when they have answered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
@@ -133,22 +134,49 @@ impl DockerProvider {
 
     /// A command in the replica that must exit 0. One that runs into the limit goes on there: the Engine has no way to
     /// end an exec.
+    /// Runs the command in the replica. One that does not end in its time goes on, as the Engine has no way to end an
+    /// exec; until it has ended the probe fails without starting another, so that they do not pile up.
     pub(super) async fn probe_command(&self, replica: &ReplicaId, argv: &[String], limit: Duration) -> ProbeOutcome {
-        match tokio::time::timeout(limit, self.exec(replica, argv)).await {
-            Err(_) => ProbeOutcome::Failed(late("the command", limit)),
-            Ok(Err(EngineError::Unreachable(why))) => ProbeOutcome::Impossible(why),
-            Ok(Err(EngineError::Refused(why) | EngineError::Missing(why))) => ProbeOutcome::Failed(why),
-            Ok(Ok((Some(0), _))) => ProbeOutcome::Passed,
-            Ok(Ok((code, output))) => {
-                let code = code.map_or_else(|| "no exit code".to_owned(), |code| format!("exit code {code}"));
-                let output = output.trim();
-                let said = if output.is_empty() { String::new() } else { format!(": {}", bounded(output)) };
-                ProbeOutcome::Failed(format!("the command ended with {code}{said}"))
+        let probed = async {
+            if self.still_runs(replica).await? {
+                return Ok(ProbeOutcome::Failed("the command of an earlier probe has not ended yet".to_owned()));
             }
+            let exec = self.create_exec(replica, argv).await?;
+            match tokio::time::timeout(limit, self.exec(&exec)).await {
+                Err(_) => {
+                    self.overdue().insert(replica.0.clone(), exec);
+                    Ok(ProbeOutcome::Failed(late("the command", limit)))
+                }
+                Ok(ended) => ended.map(verdict_of),
+            }
+        };
+        match probed.await {
+            Ok(outcome) => outcome,
+            Err(EngineError::Unreachable(why)) => ProbeOutcome::Impossible(why),
+            Err(EngineError::Refused(why) | EngineError::Missing(why)) => ProbeOutcome::Failed(why),
         }
     }
 
-    async fn exec(&self, replica: &ReplicaId, argv: &[String]) -> Result<(Option<i64>, String), EngineError> {
+    pub(super) fn overdue(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.engine.overdue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a probe's command that did not end in its time still runs.
+    async fn still_runs(&self, replica: &ReplicaId) -> Result<bool, EngineError> {
+        let Some(exec) = self.overdue().get(&replica.0).cloned() else { return Ok(false) };
+        let runs = match self.engine.read(|docker| async move { docker.inspect_exec(&exec).await }).await {
+            Ok(exec) => exec.running == Some(true),
+            // The Engine forgets those that ended.
+            Err(EngineError::Missing(_)) => false,
+            Err(error) => return Err(error),
+        };
+        if !runs {
+            self.overdue().remove(&replica.0);
+        }
+        Ok(runs)
+    }
+
+    async fn create_exec(&self, replica: &ReplicaId, argv: &[String]) -> Result<String, EngineError> {
         let options = CreateExecOptions {
             attach_stdout: Some(true),
             attach_stderr: Some(true),
@@ -156,12 +184,13 @@ impl DockerProvider {
             ..CreateExecOptions::default()
         };
         let id = replica.0.as_str();
-        let exec = self.engine.read(|docker| async move { docker.create_exec(id, options).await }).await?.id;
+        Ok(self.engine.read(|docker| async move { docker.create_exec(id, options).await }).await?.id)
+    }
+
+    /// The exit code and the output.
+    async fn exec(&self, exec: &str) -> Result<(Option<i64>, String), EngineError> {
         let options = StartExecOptions { detach: false, ..StartExecOptions::default() };
-        let started = {
-            let exec = exec.clone();
-            self.engine.read(|docker| async move { docker.start_exec(&exec, Some(options)).await }).await?
-        };
+        let started = self.engine.read(|docker| async move { docker.start_exec(exec, Some(options)).await }).await?;
         let mut said: Vec<u8> = Vec::new();
         if let StartExecResults::Attached { mut output, .. } = started {
             while let Some(piece) = output.next().await {
@@ -170,9 +199,19 @@ impl DockerProvider {
                 said.extend(piece.as_ref().iter().take(room));
             }
         }
-        let ended = self.engine.read(|docker| async move { docker.inspect_exec(&exec).await }).await?;
+        let ended = self.engine.read(|docker| async move { docker.inspect_exec(exec).await }).await?;
         Ok((ended.exit_code, String::from_utf8_lossy(&said).into_owned()))
     }
+}
+
+fn verdict_of((code, output): (Option<i64>, String)) -> ProbeOutcome {
+    if code == Some(0) {
+        return ProbeOutcome::Passed;
+    }
+    let code = code.map_or_else(|| "no exit code".to_owned(), |code| format!("exit code {code}"));
+    let output = output.trim();
+    let said = if output.is_empty() { String::new() } else { format!(": {}", bounded(output)) };
+    ProbeOutcome::Failed(format!("the command ended with {code}{said}"))
 }
 
 /// Whole seconds, at least one, as busybox counts.

@@ -85,9 +85,10 @@ impl DockerProvider {
         gone(stopped, replica)
     }
 
-    pub(super) async fn remove_replica(&self, replica: &ReplicaId) -> Result<(), StepError> {
+    /// Stops and removes a container; every volume stays, but for the nameless ones of one that never ran or, with
+    /// `nameless`, never served.
+    pub(super) async fn remove_replica(&self, replica: &ReplicaId, nameless: bool) -> Result<(), StepError> {
         let Some(inspect) = self.own(replica).await? else { return Ok(()) };
-        // What never ran wrote nothing: its nameless volumes go with it. Otherwise every volume stays.
         let never_ran = status(&inspect) == Some(Status::CREATED);
         if !never_ran {
             match self.stop_replica(replica).await {
@@ -95,7 +96,7 @@ impl DockerProvider {
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.delete(&replica.0, never_ran).await?)
+        Ok(self.delete(&replica.0, never_ran || nameless).await?)
     }
 
     pub(super) async fn update_replica(

@@ -2,6 +2,7 @@
 
 use crate::live::capability::{Capabilities, ChangeKind, Effect, Support};
 use crate::live::field::FieldPath;
+use crate::live::value::Value;
 
 /// The provider's word.
 pub const PROVIDER: &str = "local";
@@ -9,7 +10,8 @@ pub const PROVIDER: &str = "local";
 /// Its abilities; whether CPU can be limited depends on the machine.
 pub(super) fn capabilities(cpu_limits: bool) -> Capabilities {
     let support = if cpu_limits { support as fn(&FieldPath) -> Support } else { support_without_cpu };
-    Capabilities { provider: PROVIDER, support, effect, required: &[FieldPath::Command], default_of }
+    let accepts = |_: &FieldPath, _: &Value| Ok(());
+    Capabilities { provider: PROVIDER, support, accepts, effect, required: &[FieldPath::Command], default_of }
 }
 
 fn support(field: &FieldPath) -> Support {

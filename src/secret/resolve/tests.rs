@@ -64,6 +64,19 @@ async fn files_lose_one_line_end_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_secret_that_cannot_be_masked_is_given_to_no_service() {
+    let directory = tempfile::TempDir::new().expect("directory");
+    let log = Arc::new(Log::default());
+    let secrets = secrets(&log);
+    let short = file(directory.path(), "short", b"pin", 0o600);
+    let refused = secrets.resolve_for_service(&short, "a test", "someone").await.expect_err("too short").to_string();
+    assert!(refused.contains("fewer than 4 bytes") && !refused.contains("pin,"), "{refused}");
+    assert!(secrets.resolve(&short, "a repository", "someone").await.is_ok(), "nothing prints a repository's");
+    let long = file(directory.path(), "long", b"pins", 0o600);
+    assert!(secrets.resolve_for_service(&long, "a test", "someone").await.is_ok());
+}
+
+#[tokio::test]
 async fn what_is_no_secret_is_refused_without_showing_it() {
     let directory = tempfile::TempDir::new().expect("directory");
     let at = directory.path();

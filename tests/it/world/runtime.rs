@@ -56,8 +56,14 @@ pub struct Replica {
     pub unmanaged: BTreeMap<String, String>,
 }
 
-const CAPABILITIES: Capabilities =
-    Capabilities { provider: "memory", support, effect, required: &[FieldPath::Image], default_of: |_| None };
+const CAPABILITIES: Capabilities = Capabilities {
+    provider: "memory",
+    support,
+    accepts: |_, _| Ok(()),
+    effect,
+    required: &[FieldPath::Image],
+    default_of: |_| None,
+};
 
 fn support(field: &FieldPath) -> Support {
     match field {
@@ -313,6 +319,17 @@ impl Provider for Runtime {
         state.replicas.remove(replica);
         state.effects.push(format!("remove {replica}"));
         Ok(())
+    }
+
+    async fn discard(&self, permit: &SyncPermit, replica: &ReplicaId) -> Result<(), StepError> {
+        {
+            let mut state = self.state();
+            if let Some(found) = state.replicas.get(replica) {
+                assert_eq!(found.release, permit.run(), "{replica} was not made by this run");
+            }
+            state.effects.push(format!("discard {replica}"));
+        }
+        self.remove(permit, replica).await
     }
 
     async fn update(
