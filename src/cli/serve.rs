@@ -26,6 +26,10 @@ pub(super) struct Serve {
     life: Life,
 }
 
+/// Threads for reads of files, repositories and the database. What more there is to do waits its turn: every thread that
+/// ever allocated keeps memory of its own.
+const BLOCKING_THREADS: usize = 24;
+
 /// Serves until it is asked to end.
 pub(super) fn run(verb: &Serve, socket: Option<&Path>) -> anyhow::Result<Outcome> {
     verb.life.tie_to_parent()?;
@@ -34,7 +38,8 @@ pub(super) fn run(verb: &Serve, socket: Option<&Path>) -> anyhow::Result<Outcome
         settings.socket = Some(std::path::absolute(socket)?);
     }
     config::start_log(&settings.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
     runtime.block_on(async {
         let asked_to_end = config::asked_to_end()?;
         daemon::run(settings, asked_to_end).await

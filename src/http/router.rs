@@ -11,7 +11,6 @@ use futures_util::FutureExt;
 use tracing::Instrument;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
-use utoipa_axum::routes;
 
 use super::api::{environments, meta, plans, projects, refresh, runs, services, status, tokens};
 use super::gate::{Gate, pass};
@@ -22,8 +21,17 @@ use crate::authority::Operation;
 /// How long a reply may take to begin. Longer than what a plan may wait for a Git host and several registries.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(170);
 
+/// Makes a route with its description, which takes far more memory than the route: one is made at a time.
+type Route = fn() -> UtoipaMethodRouter<ApiState>;
+
 /// A route and what its caller must be allowed to do.
-type Guarded = (Operation, UtoipaMethodRouter<ApiState>);
+type Guarded = (Operation, Route);
+
+macro_rules! routes {
+    ($handler:path) => {
+        || utoipa_axum::routes!($handler)
+    };
+}
 
 fn table() -> Vec<Guarded> {
     use Operation::{Configure, Read, Refresh, Rollback, Sync, Tokens};
@@ -65,12 +73,14 @@ fn table() -> Vec<Guarded> {
 
 /// The whole server.
 pub(super) fn build(state: ApiState) -> Router {
-    let mut router = OpenApiRouter::with_openapi(openapi::frame());
-    for (operation, (schemas, paths, methods)) in table() {
+    let mut router = Router::new();
+    for (operation, route) in table() {
         let gate = Gate { state: state.clone(), operation };
-        router = router.routes((schemas, paths, methods.layer(from_fn_with_state(gate, pass))));
+        let (_, paths, methods) = route();
+        for path in paths.paths.keys() {
+            router = router.route(path, methods.clone().layer(from_fn_with_state(gate.clone(), pass)));
+        }
     }
-    let (router, _) = router.split_for_parts();
     router
         .fallback(async || Problem::not_found("there is nothing at this path; docs/api.md lists what there is"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
@@ -81,7 +91,8 @@ pub(super) fn build(state: ApiState) -> Router {
 /// The API's description.
 pub(super) fn described() -> OpenApi {
     let mut router = OpenApiRouter::<ApiState>::with_openapi(openapi::frame());
-    for (operation, (schemas, mut paths, methods)) in table() {
+    for (operation, route) in table() {
+        let (schemas, mut paths, methods) = route();
         openapi::say_role(&mut paths, operation.needs());
         router = router.routes((schemas, paths, methods));
     }
