@@ -53,6 +53,8 @@ pub enum Operation {
     Configure,
     /// Minting or revoking tokens.
     Tokens,
+    /// Reading the audit log: it names auth references and who did what.
+    Audit,
 }
 
 impl Operation {
@@ -61,7 +63,7 @@ impl Operation {
         match self {
             Operation::Read => Role::Viewer,
             Operation::Refresh | Operation::Sync | Operation::Rollback => Role::Operator,
-            Operation::Configure | Operation::Tokens => Role::Admin,
+            Operation::Configure | Operation::Tokens | Operation::Audit => Role::Admin,
         }
     }
 
@@ -74,6 +76,7 @@ impl Operation {
             Operation::Rollback => "rollback",
             Operation::Configure => "configure",
             Operation::Tokens => "tokens",
+            Operation::Audit => "audit",
         }
     }
 }
@@ -121,6 +124,7 @@ mod tests {
             (Operation::Rollback, [false, true, true]),
             (Operation::Configure, [false, false, true]),
             (Operation::Tokens, [false, false, true]),
+            (Operation::Audit, [false, false, true]),
         ];
         for (operation, allowed) in table {
             for (role, expected) in [Role::Viewer, Role::Operator, Role::Admin].into_iter().zip(allowed) {

@@ -9,8 +9,8 @@ use crate::cli::client::{Client, ClientError, Endpoint};
 use crate::cli::failure::Advice;
 use crate::cli::terminal::Terminal;
 use crate::cli::{
-    Outcome, completions, doctor, env, history, logs, plan, project, quickstart, refresh, rollback, sample_server,
-    schema, serve, service, show, status, supervise, sync, token, validate, why,
+    Outcome, audit, completions, doctor, env, history, logs, plan, project, quickstart, refresh, rollback,
+    sample_server, schema, serve, service, show, status, supervise, sync, token, validate, why,
 };
 use crate::settings::Settings;
 
@@ -34,6 +34,7 @@ Register (admin):
   env          Where their services run, and with which secrets
   service      Services for files in the short form
   token        Bearer tokens for the API over TCP
+  audit        Who changed, synced, was denied or resolved a secret's reference
 
 Write the file:
   validate     Check a file, with every mistake at its line and column
@@ -131,6 +132,7 @@ enum Verb {
     Service(service::Service),
     #[command(subcommand)]
     Token(token::Token),
+    Audit(audit::Audit),
     Validate(validate::Validate),
     Schema(schema::Schema),
     Serve(serve::Serve),
@@ -185,6 +187,7 @@ async fn dispatch_online(verb: Verb, context: Context<'_>) -> anyhow::Result<Out
         Verb::Env(verb) => env::run(&verb, context).await,
         Verb::Service(verb) => service::run(&verb, context).await,
         Verb::Token(verb) => token::run(&verb, context).await,
+        Verb::Audit(verb) => audit::run(&verb, context).await,
         Verb::Validate(_)
         | Verb::Schema(_)
         | Verb::Completions(_)

@@ -4,6 +4,7 @@
 //! exactly as [`crate::report`] writes it.
 
 mod args;
+mod audit;
 mod client;
 mod completions;
 mod config;

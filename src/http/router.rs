@@ -12,7 +12,7 @@ use tracing::Instrument;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::api::{environments, meta, plans, projects, refresh, runs, services, status, tokens};
+use super::api::{audit, environments, meta, plans, projects, refresh, runs, services, status, tokens};
 use super::gate::{Gate, pass};
 use super::problem::Problem;
 use super::{ApiState, openapi};
@@ -34,7 +34,7 @@ macro_rules! routes {
 }
 
 fn table() -> Vec<Guarded> {
-    use Operation::{Configure, Read, Refresh, Rollback, Sync, Tokens};
+    use Operation::{Audit, Configure, Read, Refresh, Rollback, Sync, Tokens};
     vec![
         (Read, routes!(meta::health)),
         (Read, routes!(meta::version)),
@@ -68,6 +68,7 @@ fn table() -> Vec<Guarded> {
         (Tokens, routes!(tokens::list::list)),
         (Tokens, routes!(tokens::mint::mint)),
         (Tokens, routes!(tokens::revoke::revoke)),
+        (Audit, routes!(audit::list)),
     ]
 }
 

@@ -98,13 +98,23 @@ impl Store {
         .await
     }
 
-    /// Replaces what is registered of an environment; its name and the time of its registration stay.
+    /// Replaces what is registered of an environment; its name and the time of its registration stay. `before` is what
+    /// the change was made from.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where there is none of that name.
-    pub async fn update_environment(&self, environment: Environment) -> Result<(), StoreError> {
+    /// [`StoreError::NotFound`] where there is none of that name, [`StoreError::Conflict`] where it is no longer `before`:
+    /// someone else's change would be lost.
+    pub async fn update_environment(&self, before: Environment, after: Environment) -> Result<(), StoreError> {
         self.transact(move |c| {
-            let id = &environment.id;
+            let id = &after.id;
+            let sql = format!("SELECT {COLUMNS} FROM environments WHERE project = ?1 AND name = ?2");
+            let names = [id.project.as_str(), id.environment.as_str()];
+            let now = c.prepare_cached(&sql)?.query_row(names, environment).optional()?;
+            if now.is_some_and(|now| now != before) {
+                return Err(StoreError::Conflict(format!(
+                    "{id} was changed meanwhile; look at it again, and repeat what is still wanted"
+                )));
+            }
             let changed = c.execute(
                 "UPDATE environments SET provider = ?3, settings = ?4, tracked = ?5, secrets = ?6, template_values = ?7,
                     allow_host_paths = ?8, allow_untracked = ?9, run_as = ?10
@@ -112,14 +122,14 @@ impl Store {
                 params![
                     id.project.as_str(),
                     id.environment.as_str(),
-                    environment.provider,
-                    to_json(&environment.settings)?,
-                    environment.tracked,
-                    to_json(&environment.secrets)?,
-                    to_json(&environment.values)?,
-                    to_json(&environment.allow_host_paths)?,
-                    environment.allow_untracked,
-                    environment.run_as
+                    after.provider,
+                    to_json(&after.settings)?,
+                    after.tracked,
+                    to_json(&after.secrets)?,
+                    to_json(&after.values)?,
+                    to_json(&after.allow_host_paths)?,
+                    after.allow_untracked,
+                    after.run_as
                 ],
             )?;
             found(changed, id)

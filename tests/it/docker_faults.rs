@@ -122,6 +122,22 @@ async fn a_container_that_cannot_be_read_is_unseen_and_the_rest_is_seen() {
     }
 }
 
+/// An answer without its settings says nothing of them.
+#[tokio::test]
+async fn an_incomplete_answer_is_not_taken_for_a_container_without_settings() {
+    for part in ["HostConfig", "State"] {
+        let (engine, _, id) = engine();
+        let whole = engine.with(|state| state.containers.get_mut(&id).unwrap()[part].take());
+        let provider = provider(&engine);
+        let web = "web".parse().unwrap();
+        let services = known(provider.observe().await);
+        let why = services[&web].unseen_why().unwrap();
+        assert!(why.contains("incomplete") && services[&web].replicas.is_empty(), "{part}: {why}");
+        engine.with(|state| state.containers.get_mut(&id).unwrap()[part] = whole);
+        assert_eq!(known(provider.observe().await)[&web].replicas.len(), 1);
+    }
+}
+
 /// An Engine that goes while it is looked at is out of reach as a whole.
 #[tokio::test]
 async fn an_engine_that_goes_between_the_list_and_a_container_is_unknown() {

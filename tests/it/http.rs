@@ -57,6 +57,8 @@ async fn a_project_is_registered_shown_changed_and_forgotten() {
         ["project add", "project add", "project set", "project remove", "project remove", "project remove"]
     );
     assert!(audit.iter().all(|line| line.entry.actor.contains("uid ")), "{audit:?}");
+    let (status, listed) = door.get("/api/v1/audit?limit=20").await;
+    assert_eq!((status.as_u16(), &listed), (200, &serde_json::to_value(&audit).unwrap()));
 }
 
 #[tokio::test]

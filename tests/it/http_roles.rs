@@ -56,6 +56,7 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Value>)> {
         ("GET", "/api/v1/tokens".into(), Admin, None),
         ("POST", "/api/v1/tokens".into(), Admin, Some(json!({}))),
         ("DELETE", "/api/v1/tokens/nope".into(), Admin, None),
+        ("GET", "/api/v1/audit".into(), Admin, None),
     ]
 }
 

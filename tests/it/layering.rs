@@ -143,6 +143,10 @@ const PURE_FILES: &[(&str, &str)] = &[
     ("forge/", "/webhook.rs"),
     ("forge/", "/repository.rs"),
     ("guarded/", "/address.rs"),
+    ("provider/", "/capability.rs"),
+    ("provider/docker/", "/labels.rs"),
+    ("provider/local/", "/observe.rs"),
+    ("deploy/", "/check.rs"),
 ];
 
 /// What no pure module may hold: waiting, clocks, chance, the environment, files, sockets, processes, engines.
@@ -212,6 +216,11 @@ struct Source {
 }
 
 impl Source {
+    fn of(path: &str, text: &str) -> Self {
+        let module = path.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        Source { path: path.to_owned(), module, lines: code_of(text), length: text.lines().count() }
+    }
+
     fn is_in(&self, place: &str) -> bool {
         self.path.strip_prefix(place).is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
     }
@@ -239,13 +248,11 @@ fn sources() -> Vec<Source> {
     files.sort();
     let mut sources = Vec::new();
     for file in files {
-        let path = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-        let module = path.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
-        if matches!(module.as_str(), "lib" | "main") {
-            continue;
+        let source =
+            Source::of(file.strip_prefix(&root).unwrap().to_str().unwrap(), &std::fs::read_to_string(&file).unwrap());
+        if !matches!(source.module.as_str(), "lib" | "main") {
+            sources.push(source);
         }
-        let text = std::fs::read_to_string(&file).unwrap();
-        sources.push(Source { path, module, lines: code_of(&text), length: text.lines().count() });
     }
     assert!(sources.len() > 20, "the sources were not found");
     sources
@@ -291,24 +298,33 @@ fn expect_none(question: &str, findings: Vec<String>) {
 
 #[test]
 fn pure_files_hold_no_effects() {
+    expect_none("pure modules turn data into data, and nothing else:", effects_in_pure(&sources()));
+}
+
+fn effects_in_pure(sources: &[Source]) -> Vec<String> {
     let mut findings = Vec::new();
     let pure = |source: &Source| {
         let file = |(from, to): &(&str, &str)| source.path.starts_with(from) && source.path.ends_with(to);
         PURE.contains(&source.module.as_str()) || PURE_FILES.iter().any(file)
     };
-    for source in sources().iter().filter(|source| pure(source)) {
+    for source in sources.iter().filter(|source| pure(source)) {
         for token in IMPURE {
             findings.extend(source.hits(token));
         }
     }
-    expect_none("pure modules turn data into data, and nothing else:", findings);
+    findings
 }
 
 #[test]
 fn arrows_point_downwards_only() {
+    let findings = wrong_arrows(&sources());
+    expect_none("an arrow points the wrong way (or is new, and belongs into ARROWS if it is right):", findings);
+}
+
+fn wrong_arrows(sources: &[Source]) -> Vec<String> {
     let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
     let mut findings = Vec::new();
-    for source in sources() {
+    for source in sources {
         let Some(may_use) = allowed.get(source.module.as_str()) else {
             findings.push(format!("src/{}: the module `{}` has no row in ARROWS", source.path, source.module));
             continue;
@@ -332,7 +348,7 @@ fn arrows_point_downwards_only() {
             }
         }
     }
-    expect_none("an arrow points the wrong way (or is new, and belongs into ARROWS if it is right):", findings);
+    findings
 }
 
 #[test]
@@ -361,8 +377,12 @@ fn engines_stay_behind_their_doors() {
 
 #[test]
 fn only_the_gate_makes_permits() {
+    expect_none("a permit is made by the gate, and seen by those who carry it out:", stray_permits(&sources()));
+}
+
+fn stray_permits(sources: &[Source]) -> Vec<String> {
     let mut findings = Vec::new();
-    for source in sources() {
+    for source in sources {
         if !source.is_in("sync/gate") {
             findings.extend(source.hits("SyncPermit {"));
         }
@@ -370,15 +390,19 @@ fn only_the_gate_makes_permits() {
             findings.extend(source.hits("SyncPermit"));
         }
     }
-    expect_none("a permit is made by the gate, and seen by those who carry it out:", findings);
+    findings
 }
 
 /// Law 1: no path leads from an event, a timer or a read to a change. What could start one (`admit`, `resume`, a
 /// provider's changing steps) is named only where an explicit request is carried out or an interrupted one is settled.
 #[test]
 fn nothing_but_a_request_reaches_the_gate() {
+    expect_none("a change begins with a request, through the gate:", unasked_changes(&sources()));
+}
+
+fn unasked_changes(sources: &[Source]) -> Vec<String> {
     let mut findings = Vec::new();
-    for source in sources() {
+    for source in sources {
         let carries_out = ["sync", "deploy", "provider"].iter().any(|place| source.is_in(place));
         let asks = source.is_in("http") && (source.path.contains("sync") || source.path.contains("rollback"));
         let settles = source.is_in("daemon");
@@ -391,12 +415,38 @@ fn nothing_but_a_request_reaches_the_gate() {
             findings.extend(source.hits("gate::resume"));
         }
         if !carries_out {
-            for step in [".prepare(", ".update(", ".remove(permit", ".start(permit", ".stop(permit"] {
+            for step in [".prepare(", ".update(", ".remove(permit", ".discard(permit", ".start(permit", ".stop(permit"]
+            {
                 findings.extend(source.hits(step).filter(|hit| hit.contains("permit")));
             }
         }
     }
-    expect_none("a change begins with a request, through the gate:", findings);
+    findings
+}
+
+/// Tests that look for what must not be there prove little unless they find it where it is.
+#[test]
+fn a_planted_violation_is_seen() {
+    type Check = fn(&[Source]) -> Vec<String>;
+    let plants: [(&str, &str, Check); 8] = [
+        ("drift/compare.rs", "let now = Timestamp::now();", effects_in_pure),
+        ("provider/docker/labels.rs", "let text = std::fs::read_to_string(path);", effects_in_pure),
+        ("plan/build.rs", "use crate::provider::Provider;", wrong_arrows),
+        ("new_module.rs", "pub fn nothing() {}", wrong_arrows),
+        ("pass/read.rs", "let permit = SyncPermit { run, environment, plan, _lock };", stray_permits),
+        ("daemon/jobs.rs", "fn carry(permit: &SyncPermit) {}", stray_permits),
+        ("daemon/jobs.rs", "gate::admit(&store, &locks, request, again).await?;", unasked_changes),
+        ("health.rs", "provider.stop(permit, &replica.id).await;", unasked_changes),
+    ];
+    for (path, code, check) in plants {
+        let harmless = format!("//! {code}\n\npub fn nothing() {{}}\n\n#[cfg(test)]\nmod tests {{\n    {code}\n}}\n");
+        if path != "new_module.rs" {
+            expect_none("comments and tests are no violations:", check(&[Source::of(path, &harmless)]));
+        }
+        let findings = check(&[Source::of(path, &format!("pub fn first() {{}}\n{code}\n"))]);
+        assert_eq!(findings.len(), findings.iter().filter(|finding| finding.contains(path)).count());
+        assert!(!findings.is_empty(), "{path}: {code}");
+    }
 }
 
 #[test]

@@ -186,6 +186,22 @@ async fn everything_comes_back_after_a_restart() {
     assert_eq!(store.token_by_hash([8; 32]).await.unwrap(), None);
 }
 
+/// Two who change an environment at once: the later one is told, and nothing of the earlier is lost.
+#[tokio::test]
+async fn a_change_of_an_environment_made_from_an_older_state_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let store = filled(directory.path()).await;
+    let before = store.environment(&shop()).await.unwrap().unwrap();
+    let mut first = before.clone();
+    first.allow_untracked = !before.allow_untracked;
+    store.update_environment(before.clone(), first.clone()).await.unwrap();
+    let mut second = before.clone();
+    second.tracked = Some("release".into());
+    let refused = store.update_environment(before, second).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    assert_eq!(store.environment(&shop()).await.unwrap().unwrap(), first);
+}
+
 #[tokio::test]
 async fn names_are_taken_once_and_nothing_is_made_up() {
     let directory = TempDir::new().unwrap();
@@ -195,7 +211,10 @@ async fn names_are_taken_once_and_nothing_is_made_up() {
     let nowhere: EnvironmentRef = "blog/production".parse().unwrap();
     assert!(matches!(store.add_environment(environment(&nowhere)).await, Err(StoreError::NotFound(_))));
     assert!(matches!(store.update_project(project("blog")).await, Err(StoreError::NotFound(_))));
-    assert!(matches!(store.update_environment(environment(&nowhere)).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(
+        store.update_environment(environment(&nowhere), environment(&nowhere)).await,
+        Err(StoreError::NotFound(_))
+    ));
     assert!(matches!(store.remove_environment(&nowhere).await, Err(StoreError::NotFound(_))));
     assert!(matches!(store.remove_service(&shop(), &web()).await, Err(StoreError::NotFound(_))));
     assert!(matches!(store.record_base(&nowhere, &web(), base(None, "info")).await, Err(StoreError::NotFound(_))));

@@ -180,6 +180,14 @@ impl Engine {
         ))
     }
 
+    /// An answer that leaves out what it must hold: nothing may be concluded from it.
+    pub(super) fn incomplete(&self, what: &str) -> EngineError {
+        EngineError::Unreachable(format!(
+            "the answer of the Docker Engine at {} about {what} is incomplete",
+            self.address
+        ))
+    }
+
     /// What an error of the client library means, and what to do about it.
     pub(super) fn explain(&self, error: Error) -> EngineError {
         match error {

@@ -68,10 +68,11 @@ impl DockerProvider {
         let filters = HashMap::from([("label".to_owned(), wanted)]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let containers = self.engine.read(|docker| async move { docker.list_containers(Some(options)).await }).await?;
-        let listed = |container: ContainerSummary| {
-            Some(Listed { id: container.id?, labels: container.labels.unwrap_or_default() })
+        let listed = |container: ContainerSummary| match (container.id, container.labels) {
+            (Some(id), Some(labels)) => Ok(Listed { id, labels }),
+            (id, _) => Err(self.engine.incomplete(id.as_deref().unwrap_or("a container of the list"))),
         };
-        Ok(containers.into_iter().filter_map(listed).collect())
+        containers.into_iter().map(listed).collect()
     }
 
     /// Looks at each. One that the Engine does not show is unseen by itself; an Engine that no longer answers is an error.
@@ -123,6 +124,10 @@ impl DockerProvider {
     pub(super) async fn inspect(&self, id: &str) -> Result<Option<Arc<ContainerInspectResponse>>, EngineError> {
         let id = id.to_owned();
         match self.engine.read(|docker| async move { docker.inspect_container(&id, None).await }).await {
+            // What is not in the answer would read as a setting that nobody made.
+            Ok(inspect) if inspect.config.is_none() || inspect.host_config.is_none() || inspect.state.is_none() => {
+                Err(self.engine.incomplete(inspect.id.as_deref().unwrap_or("a container")))
+            }
             Ok(inspect) => Ok((!going(&inspect)).then(|| Arc::new(inspect))),
             Err(EngineError::Missing(_)) => Ok(None),
             Err(error) => Err(error),

@@ -90,7 +90,7 @@ pub fn value_of(field: &FieldPath) -> BoxedStrategy<Value> {
         FieldPath::Image => image(),
         FieldPath::Source => (0_u8..9).prop_map(|n| Value::Source(format!("{n:064x}").parse().unwrap())).boxed(),
         FieldPath::Entrypoint | FieldPath::Command | FieldPath::HealthCommand => words(),
-        FieldPath::WorkingDir => "(/[a-z]{1,5}){1,2}".prop_map(Value::Text).boxed(),
+        FieldPath::WorkingDir => "(/[a-z]{1,5}){1,2}".prop_map(|path| Value::Text(path.into())).boxed(),
         FieldPath::User | FieldPath::HealthPath | FieldPath::Labels(_) => plain(),
         FieldPath::Stopped => Just(Value::Flag(false)).boxed(),
         FieldPath::Replicas => (1_u64..4).prop_map(Value::Integer).boxed(),

@@ -22,7 +22,8 @@ pub(in crate::http) async fn update(
     At(id): At<EnvironmentRef>,
     Body(patch): Body<EnvironmentPatch>,
 ) -> Result<Json<EnvironmentView>, Problem> {
-    let mut environment = super::find(&state.store, &id).await?;
+    let before = super::find(&state.store, &id).await?;
+    let mut environment = before.clone();
     let project = projects::find(&state.store, &id.project).await?;
     let EnvironmentPatch { settings, tracked, secrets, values, allow_host_paths, allow_untracked, run_as } = patch;
     merge(&mut environment.settings, settings);
@@ -34,7 +35,7 @@ pub(in crate::http) async fn update(
     environment.allow_untracked = allow_untracked.unwrap_or(environment.allow_untracked);
     super::check(&state, &project, &environment)?;
     state.audit.allowed(&actor, "environment set", &id.to_string(), Timestamp::now()).await?;
-    state.store.update_environment(environment.clone()).await?;
+    state.store.update_environment(before, environment.clone()).await?;
     state.nudge.nudge(&id);
     Ok(Json(super::view(environment)))
 }
