@@ -55,7 +55,7 @@ impl GuardSettings {
 }
 
 /// One request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GuardedRequest {
     /// The method.
     pub method: Method,
@@ -67,6 +67,16 @@ pub struct GuardedRequest {
     pub credential: Option<(HeaderName, HeaderValue)>,
     /// The body.
     pub body: Option<Bytes>,
+}
+
+impl std::fmt::Debug for GuardedRequest {
+    /// Headers and body may hold secrets, and so may the URL's query.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GuardedRequest")
+            .field("method", &self.method)
+            .field("url", &shown(&self.url))
+            .finish_non_exhaustive()
+    }
 }
 
 /// What bounds a request.

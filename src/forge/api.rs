@@ -15,7 +15,7 @@ pub use request::{
     LineNotesRequest, StatusRequest, StatusState, WebhookRequest,
 };
 pub use standing::{
-    Change, Connection, Delivery, LineNotes, Permission, PullRequest, PullState, Side, Upserted, Webhook,
+    Change, Comment, Connection, Delivery, LineNotes, Permission, PullRequest, PullState, Side, Upserted, Webhook,
 };
 
 use crate::forge::{ForgeError, ForgeKind, RepositoryPath};
@@ -50,6 +50,14 @@ pub trait Forge: Send + Sync + std::fmt::Debug {
 
     /// Reads a pull or merge request.
     async fn read_pull_request(&self, repository: &RepositoryPath, number: u64) -> Result<PullRequest, ForgeError>;
+
+    /// A comment as it stands now: what a delivery says of it is never acted upon. `None` where it is gone.
+    async fn read_comment(
+        &self,
+        repository: &RepositoryPath,
+        pull: u64,
+        id: &str,
+    ) -> Result<Option<Comment>, ForgeError>;
 
     /// The open requests, oldest number first.
     async fn list_open_pull_requests(&self, repository: &RepositoryPath) -> Result<Vec<PullRequest>, ForgeError>;

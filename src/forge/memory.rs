@@ -6,11 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::forge::api::{
-    Change, CheckRunRequest, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, LineNotes,
-    LineNotesRequest, Permission, PullRequest, PullState, StatusRequest, Upserted, Webhook, WebhookRequest,
+    Change, CheckRunRequest, Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest,
+    LineNotes, LineNotesRequest, Permission, PullRequest, PullState, StatusRequest, Upserted, Webhook, WebhookRequest,
 };
 use crate::forge::upsert::{Standing, Texts, same_text, upsert};
 use crate::forge::{ForgeError, ForgeKind, RepositoryPath};
+
+/// Who writes.
+pub const ACCOUNT: &str = "trueup";
 
 /// What the forge holds.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +47,8 @@ pub struct Written {
     pub repository: RepositoryPath,
     /// The request that it is on; 0 for issues.
     pub pull: u64,
+    /// Who wrote it.
+    pub author: String,
     /// The headline of an issue.
     pub title: String,
     /// The text.
@@ -124,7 +129,8 @@ impl Texts for Place<'_> {
     async fn find(&self, marker: &str) -> Result<Option<(Standing, String)>, ForgeError> {
         let mut contents = self.forge.contents();
         let here = |text: &&mut Written| {
-            text.repository == *self.repository && text.pull == self.pull && text.open && text.body.contains(marker)
+            let place = text.repository == *self.repository && text.pull == self.pull;
+            place && text.open && text.author == ACCOUNT && text.body.contains(marker)
         };
         Ok(self.list(&mut contents).iter_mut().find(here).map(|text| (standing(text), text.body.clone())))
     }
@@ -137,6 +143,7 @@ impl Texts for Place<'_> {
             id,
             repository: self.repository.clone(),
             pull: self.pull,
+            author: ACCOUNT.to_owned(),
             title: self.title.to_owned(),
             body: body.to_owned(),
             open: true,
@@ -213,6 +220,18 @@ impl Forge for MemoryForge {
         found.ok_or_else(|| self.missing(format!("#{number} of {repository}")))
     }
 
+    async fn read_comment(
+        &self,
+        repository: &RepositoryPath,
+        pull: u64,
+        id: &str,
+    ) -> Result<Option<Comment>, ForgeError> {
+        let contents = self.enter()?;
+        let here = |text: &&Written| text.repository == *repository && text.pull == pull && text.id == id;
+        let found = contents.comments.iter().find(here);
+        Ok(found.map(|text| Comment { author: text.author.clone(), body: text.body.clone() }))
+    }
+
     async fn list_open_pull_requests(&self, repository: &RepositoryPath) -> Result<Vec<PullRequest>, ForgeError> {
         let contents = self.enter()?;
         let here =
@@ -261,6 +280,6 @@ impl Forge for MemoryForge {
 
     async fn test_connection(&self, _: Option<&RepositoryPath>) -> Result<Connection, ForgeError> {
         drop(self.enter()?);
-        Ok(Connection { account: "trueup".into(), missing: Vec::new(), missing_optional: Vec::new() })
+        Ok(Connection { account: ACCOUNT.into(), missing: Vec::new(), missing_optional: Vec::new() })
     }
 }

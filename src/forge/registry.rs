@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 
 use crate::forge::api::SharedForge;
-use crate::forge::credential::ForgeAuth;
-use crate::forge::github;
-use crate::forge::{ForgeError, ForgeKind};
+use crate::forge::credential::{ForgeAuth, Static};
+use crate::forge::session::Api;
+use crate::forge::{ForgeError, ForgeKind, bitbucket, bitbucket_server, gitea, github, gitlab};
 use crate::guarded::{AllowedHosts, GuardSettings, GuardedClient, Resolve, SystemResolver};
 use crate::secret::Secrets;
 
@@ -51,6 +52,37 @@ impl ForgeSettings {
         GuardedClient::new(guard).map_err(|error| ForgeError::guarded(self.kind.word(), error))
     }
 
+    /// The API at `base`, signed in to with a token, or with a name and a password.
+    pub(crate) fn api(&self, base: Url, scheme: &'static str, secrets: &Secrets) -> Result<Api, ForgeError> {
+        let (user, secret) = match self.auth.clone() {
+            ForgeAuth::Token(secret) => (None, secret),
+            ForgeAuth::Basic { user, password } => (Some(user), password),
+            ForgeAuth::App { .. } => return Err(self.wrong_auth("use a token; only GitHub has Apps of this kind")),
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        Ok(Api {
+            kind: self.kind,
+            client: self.client(&base)?,
+            base,
+            timeout: self.timeout,
+            headers,
+            authorize: Arc::new(Static { secrets: secrets.clone(), scheme, user, secret }),
+            pace: None,
+        })
+    }
+
+    /// The URL of a path below the endpoint, which may itself be below a path of its server.
+    pub(crate) fn below(&self, path: &str) -> Url {
+        let mut base = self.endpoint.clone();
+        let own = base.path().trim_end_matches('/').to_owned();
+        // Also where the operator typed the API's own URL.
+        base.set_path(&format!("{}{path}", own.strip_suffix(path).unwrap_or(&own)));
+        base.set_query(None);
+        base.set_fragment(None);
+        base
+    }
+
     /// The way to sign in is none of this forge's.
     pub(crate) fn wrong_auth(&self, instead: &'static str) -> ForgeError {
         ForgeError::Unsupported { forge: self.kind, what: "be signed in to this way", instead }
@@ -64,8 +96,9 @@ impl ForgeSettings {
 pub fn connect(settings: &ForgeSettings, secrets: &Secrets) -> Result<SharedForge, ForgeError> {
     Ok(match settings.kind {
         ForgeKind::Github => Arc::new(github::Github::connect(settings, secrets)?),
-        other => {
-            return Err(ForgeError::Unsupported { forge: other, what: "be asked", instead: "use another forge" });
-        }
+        ForgeKind::Gitlab => Arc::new(gitlab::Gitlab::connect(settings, secrets)?),
+        ForgeKind::Gitea | ForgeKind::Forgejo => Arc::new(gitea::Gitea::connect(settings, secrets)?),
+        ForgeKind::Bitbucket => Arc::new(bitbucket::Bitbucket::connect(settings, secrets)?),
+        ForgeKind::BitbucketServer => Arc::new(bitbucket_server::BitbucketServer::connect(settings, secrets)?),
     })
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
 use reqwest::{Method, StatusCode, Url};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -52,17 +53,28 @@ pub(crate) struct Ask {
     method: Method,
     path: Vec<String>,
     query: Vec<(&'static str, String)>,
+    /// Instead of path and query: a URL that the forge itself gave.
+    at: Option<Url>,
     body: Option<Value>,
 }
 
 impl Ask {
     /// A request to the path of these parts; each is escaped.
     pub(crate) fn new(method: Method, path: &[&str]) -> Self {
-        Ask { method, path: path.iter().map(ToString::to_string).collect(), query: Vec::new(), body: None }
+        Ask { method, path: path.iter().map(ToString::to_string).collect(), query: Vec::new(), at: None, body: None }
     }
 
     pub(crate) fn get(path: &[&str]) -> Self {
         Ask::new(Method::GET, path)
+    }
+
+    /// A page that the forge names.
+    fn at(url: Url) -> Self {
+        Ask { at: Some(url), ..Ask::get(&[]) }
+    }
+
+    pub(crate) fn put(path: &[&str], body: Value) -> Self {
+        Ask { body: Some(body), ..Ask::new(Method::PUT, path) }
     }
 
     pub(crate) fn post(path: &[&str], body: Value) -> Self {
@@ -77,6 +89,23 @@ impl Ask {
         self.query.push((name, value.to_string()));
         self
     }
+}
+
+#[derive(Deserialize)]
+struct Linked<T> {
+    values: Vec<T>,
+    #[serde(default)]
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Counted<T> {
+    values: Vec<T>,
+    #[serde(default)]
+    is_last_page: bool,
+    #[serde(default)]
+    next_page_start: Option<u64>,
 }
 
 /// An answer of 200 to 299.
@@ -129,6 +158,14 @@ impl Api {
     }
 
     fn url(&self, ask: &Ask, operation: &str) -> Result<Url, ForgeError> {
+        if let Some(url) = &ask.at {
+            // What a forge writes into its answers is as little trusted as any payload.
+            if url.origin() != self.base.origin() || !url.path().starts_with(self.base.path()) {
+                let to = url.origin().ascii_serialization();
+                return Err(ForgeError::rejected(operation, format!("the next page is said to be at {to}, not here")));
+            }
+            return Ok(url.clone());
+        }
         let mut url = self.base.clone();
         {
             // A URL with a host can have a path.
@@ -203,8 +240,67 @@ impl Session<'_> {
         Err(self.too_long())
     }
 
+    /// Reads a list whose pages name the next one (Bitbucket Cloud), until the visitor has what it looks for.
+    pub(crate) async fn linked<T: DeserializeOwned, B>(
+        &self,
+        ask: Ask,
+        mut visit: impl FnMut(T) -> ControlFlow<B>,
+    ) -> Result<Option<B>, ForgeError> {
+        let mut ask = ask;
+        for _ in 0..PAGES {
+            let page: Linked<T> = self.ask(ask).await?.json()?;
+            for item in page.values {
+                if let ControlFlow::Break(found) = visit(item) {
+                    return Ok(Some(found));
+                }
+            }
+            match page.next {
+                Some(next) => {
+                    let url =
+                        next.parse().map_err(|_| ForgeError::rejected(&self.operation, "the next page has no URL"))?;
+                    ask = Ask::at(url);
+                }
+                None => return Ok(None),
+            }
+        }
+        Err(self.too_long())
+    }
+
+    /// Reads a list whose pages say where the next begins (Bitbucket Data Center), until the visitor has what it looks
+    /// for.
+    pub(crate) async fn counted<T: DeserializeOwned, B>(
+        &self,
+        ask: Ask,
+        mut visit: impl FnMut(T) -> ControlFlow<B>,
+    ) -> Result<Option<B>, ForgeError> {
+        let mut start = 0;
+        for _ in 0..PAGES {
+            let page: Counted<T> = self.ask(ask.clone().query("limit", 100).query("start", start)).await?.json()?;
+            for item in page.values {
+                if let ControlFlow::Break(found) = visit(item) {
+                    return Ok(Some(found));
+                }
+            }
+            match page.next_page_start.filter(|next| *next > start && !page.is_last_page) {
+                Some(next) => start = next,
+                None => return Ok(None),
+            }
+        }
+        Err(self.too_long())
+    }
+
+    /// Reads a list of values that comes in one answer (webhooks of Bitbucket Data Center).
+    pub(crate) async fn whole<T: DeserializeOwned, B>(
+        &self,
+        ask: Ask,
+        visit: impl FnMut(T) -> ControlFlow<B>,
+    ) -> Result<Option<B>, ForgeError> {
+        let page: Counted<T> = self.ask(ask).await?.json()?;
+        Ok(page.values.into_iter().try_for_each(visit).break_value())
+    }
+
     /// A list that outgrows what is read of one.
-    pub(crate) fn too_long(&self) -> ForgeError {
+    fn too_long(&self) -> ForgeError {
         ForgeError::rejected(&self.operation, format!("a list of more than {PAGES} pages"))
     }
 

@@ -36,7 +36,7 @@ pub enum GuardedError {
         reason: String,
     },
     /// No answer in time.
-    #[error("{url} did not answer within {} s", .after.as_secs())]
+    #[error("{url} did not answer within {after:?}")]
     Timeout {
         /// The URL, without query.
         url: String,

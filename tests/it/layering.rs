@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["ids", "authority", "live", "declared", "drift", "plan", "secret"]),
     ("guarded", &[]),
     ("forge", &["ids", "guarded", "secret", "settings"]),
-    ("git", &["ids", "declared", "live", "secret", "settings"]),
+    ("git", &["ids", "declared", "guarded", "live", "secret", "settings"]),
     ("provider", &["ids", "declared", "live", "secret", "settings", "git", "store::records", "sync::gate"]),
     ("deploy", &["ids", "live", "drift", "plan", "provider", "store", "sync::gate", "sync::journal"]),
     ("health", &["ids", "live", "drift", "deploy::check", "pass", "provider", "secret", "store"]),

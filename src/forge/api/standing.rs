@@ -88,6 +88,15 @@ pub struct PullRequest {
     pub url: Option<String>,
 }
 
+/// A comment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comment {
+    /// Who wrote it, by the name that permissions are read with.
+    pub author: String,
+    /// What it says.
+    pub body: String,
+}
+
 /// What a user may do in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

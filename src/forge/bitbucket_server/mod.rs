@@ -1,3 +1,9 @@
 //! Bitbucket Data Center, formerly Server.
 
+mod api;
+mod hook;
+mod text;
 pub(super) mod webhook;
+mod wire;
+
+pub(super) use api::BitbucketServer;

@@ -12,10 +12,10 @@ use tokio::sync::OnceCell;
 
 use super::app::{Installations, Signer};
 use super::text::{Author, Comments, Issues};
-use super::wire::{App, Pull, User};
+use super::wire::{App, Pull, Text, User};
 use super::{check, connection, hook};
 use crate::forge::api::{
-    CheckRunRequest, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, LineNotes,
+    CheckRunRequest, Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, LineNotes,
     LineNotesRequest, Permission, PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
 };
 use crate::forge::credential::{ForgeAuth, Static};
@@ -189,6 +189,19 @@ impl Forge for Github {
         let session = self.api.begin(Some(repository), &format!("read #{number} of")).await?;
         let path = ["repos", repository.owner(), repository.name(), "pulls", &number.to_string()];
         Ok(session.ask(Ask::get(&path)).await?.json::<Pull>()?.read())
+    }
+
+    async fn read_comment(
+        &self,
+        repository: &RepositoryPath,
+        pull: u64,
+        id: &str,
+    ) -> Result<Option<Comment>, ForgeError> {
+        let session = self.api.begin(Some(repository), &format!("read a comment on #{pull} of")).await?;
+        let id = super::wire::id(&session.operation, id)?.to_string();
+        let path = ["repos", repository.owner(), repository.name(), "issues", "comments", &id];
+        let Some(answer) = session.find(Ask::get(&path)).await? else { return Ok(None) };
+        Ok(answer.json::<Text>()?.comment_on(pull))
     }
 
     async fn list_open_pull_requests(&self, repository: &RepositoryPath) -> Result<Vec<PullRequest>, ForgeError> {

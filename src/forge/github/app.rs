@@ -113,10 +113,11 @@ impl Installations {
         let known = self.known();
         let token = known.tokens.get(known.installations.get(repository)?)?;
         let lasts = token.expires.duration_since(Timestamp::now()) > MARGIN;
-        lasts.then(|| authorization(&format!("Bearer {}", token.value.expose_secret()), operation))
+        lasts.then(|| bearer(&token.value, operation))
     }
 
-    async fn buy(&self, repository: &RepositoryPath) -> Result<(), ForgeError> {
+    /// Buys a token and keeps it.
+    async fn buy(&self, repository: &RepositoryPath) -> Result<SecretString, ForgeError> {
         let session = self.app.begin(Some(repository), "sign in as the App in").await?;
         let known = self.known().installations.get(repository).copied();
         let id = match known {
@@ -144,9 +145,13 @@ impl Installations {
         let token: AccessToken = bought?.json()?;
         let mut known = self.known();
         known.installations.insert(repository.clone(), id);
-        known.tokens.insert(id, Token { value: token.token, expires: token.expires_at });
-        Ok(())
+        known.tokens.insert(id, Token { value: token.token.clone(), expires: token.expires_at });
+        Ok(token.token)
     }
+}
+
+fn bearer(token: &SecretString, operation: &str) -> Result<Header, ForgeError> {
+    authorization(&format!("Bearer {}", token.expose_secret()), operation)
 }
 
 #[async_trait]
@@ -162,13 +167,7 @@ impl Authorize for Installations {
         if let Some(header) = self.cached(repository, operation) {
             return header;
         }
-        self.buy(repository).await?;
-        let missing = || ForgeError::Transient {
-            operation: operation.to_owned(),
-            reason: "the forge gave a token that has ended".to_owned(),
-            retry_after: None,
-        };
-        self.cached(repository, operation).ok_or_else(missing)?
+        bearer(&self.buy(repository).await?, operation)
     }
 
     async fn refused(&self, repository: Option<&RepositoryPath>) -> bool {

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use crate::forge::api::{PullRequest, PullState, Side};
+use crate::forge::api::{Comment, PullRequest, PullState, Side};
 use crate::forge::{ForgeError, RepositoryPath};
 
 #[derive(Deserialize)]
@@ -32,9 +32,21 @@ pub(super) struct Text {
     pub(super) html_url: Option<String>,
     #[serde(default)]
     pub(super) user: Option<User>,
+    /// The API's URL of what a comment is on; ends in its number.
+    #[serde(default)]
+    pub(super) issue_url: Option<String>,
     /// There for issues that are pull requests.
     #[serde(default)]
     pub(super) pull_request: Option<serde::de::IgnoredAny>,
+}
+
+impl Text {
+    /// The comment, where it is on this request.
+    pub(super) fn comment_on(self, number: u64) -> Option<Comment> {
+        let on = self.issue_url.as_deref().and_then(|url| url.rsplit('/').next());
+        let author = self.user?.login;
+        (on == Some(number.to_string().as_str())).then(|| Comment { author, body: self.body.unwrap_or_default() })
+    }
 }
 
 #[derive(Deserialize)]

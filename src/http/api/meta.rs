@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 
+use crate::http::ApiState;
 use crate::http::dto::VersionView;
 use crate::http::problem::Problem;
-use crate::http::ApiState;
 
 /// The API's version.
 const API_VERSION: u32 = 1;

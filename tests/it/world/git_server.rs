@@ -205,14 +205,14 @@ async fn serve(listener: std::net::TcpListener, state: Arc<State>) {
     }
 }
 
-type Answer = Response<UnsyncBoxBody<Bytes, std::io::Error>>;
+pub type Answer = Response<UnsyncBoxBody<Bytes, std::io::Error>>;
 
-fn whole(bytes: Vec<u8>) -> UnsyncBoxBody<Bytes, std::io::Error> {
+pub fn whole(bytes: Vec<u8>) -> UnsyncBoxBody<Bytes, std::io::Error> {
     Full::new(Bytes::from(bytes)).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
 /// Sends `bytes` and then either nothing ever again or a broken connection.
-fn partial(bytes: Vec<u8>, hang: bool) -> UnsyncBoxBody<Bytes, std::io::Error> {
+pub fn partial(bytes: Vec<u8>, hang: bool) -> UnsyncBoxBody<Bytes, std::io::Error> {
     let first = futures_util::stream::iter([Ok(Frame::data(Bytes::from(bytes)))]);
     let rest: futures_util::stream::BoxStream<'static, _> = if hang {
         Box::pin(futures_util::stream::pending())
@@ -267,7 +267,7 @@ async fn cut(answer: Answer, count: usize, hang: bool) -> Answer {
 }
 
 /// Runs `git http-backend` (RFC 3875) for one request.
-async fn cgi(root: &Path, request: Request<Incoming>, v2: bool) -> Answer {
+pub async fn cgi(root: &Path, request: Request<Incoming>, v2: bool) -> Answer {
     let header =
         |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let mut command = tokio::process::Command::from(git(root));

@@ -7,6 +7,7 @@ pub mod dock;
 pub mod docker;
 pub mod door;
 pub mod engine;
+pub mod forge;
 pub mod git_server;
 pub mod house;
 pub mod installation;
