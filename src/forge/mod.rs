@@ -1,7 +1,8 @@
 //! Forges: webhooks in, the API out. One folder each.
 //!
-//! What a forge sends is turned into an event here and nothing more: this module must not know the store, the passes or
-//! what becomes of an event. The types of a forge's own formats stay within its folder.
+//! What a forge sends is turned into an event here and nothing more, and what it is asked goes through [`api::Forge`]:
+//! this module must not know the store, the passes, what becomes of an event or when a report is tried again. The types
+//! of a forge's own formats stay within its folder.
 
 pub mod api;
 mod bitbucket;
