@@ -33,6 +33,8 @@ PROJECTS = int(os.environ.get("TRUEUP_BENCH_PROJECTS", "1000"))
 NAME = f"bench{os.getpid()}"
 CLOCK = os.sysconf("SC_CLK_TCK")
 ROWS = []
+# The section of the page that `benches/webhooks.py` writes.
+WEBHOOKS = "## Webhooks"
 
 
 def row(what, target, measured, met, peer):
@@ -549,7 +551,9 @@ def write():
     if not any(what.startswith("idle") for what, *_ in ROWS) or not any("planning" in what for what, *_ in ROWS):
         lines.insert(-2, "Not measured in this run, so nothing is claimed of it: what has no row here of the script's list.\n")
     lines += [f"| {what} | {target} | {measured} | {met} | {peer} |" for what, target, measured, met, peer in ROWS]
-    (ROOT / "docs/performance.md").write_text("\n".join(lines) + "\n")
+    page = ROOT / "docs/performance.md"
+    _, heading, webhooks = page.read_text().partition(WEBHOOKS)
+    page.write_text("\n".join(lines) + "\n" + (f"\n{heading}{webhooks}" if heading else ""))
 
 
 def main():

@@ -4,8 +4,11 @@
 //! permit to change what runs.
 
 mod background;
+mod gather;
+mod intake;
 mod jobs;
 mod keeper;
+mod nudges;
 mod outcomes;
 mod places;
 mod registrations;
@@ -13,4 +16,6 @@ mod run;
 mod schedule;
 
 pub use crate::daemon::background::{Background, Pace, Tools};
+pub use crate::daemon::intake::{Intake, Moved};
+pub use crate::daemon::nudges::{Nudge, Nudged};
 pub use crate::daemon::run::run;

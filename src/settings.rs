@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::secret::AuthRef;
+
 /// Where the settings are looked for.
 pub const SETTINGS_FILE: &str = "/etc/trueup/trueup.toml";
 /// The state directory where none is set.
@@ -46,8 +48,19 @@ pub struct Settings {
     pub offline: bool,
     /// How Git is read.
     pub git: GitLimits,
+    /// How deliveries of webhooks are taken.
+    pub webhooks: WebhookLimits,
     /// What is logged, and how.
     pub log: Log,
+}
+
+/// How deliveries of webhooks are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookLimits {
+    /// The largest body, in bytes.
+    pub max_body_bytes: u64,
+    /// The reference to the secret of `/hooks/github`, where an App's or an organisation's deliveries come in.
+    pub github_secret: Option<AuthRef>,
 }
 
 /// How Git is read.
@@ -146,6 +159,7 @@ impl Default for Settings {
             max_polls_per_host: 8,
             offline: false,
             git: GitLimits::default(),
+            webhooks: WebhookLimits { max_body_bytes: 5 << 20, github_secret: None },
             log: Log { format: LogFormat::Text, level: LogLevel::Info },
         }
     }

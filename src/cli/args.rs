@@ -9,7 +9,7 @@ use crate::cli::client::{Client, ClientError, Endpoint};
 use crate::cli::failure::Advice;
 use crate::cli::terminal::Terminal;
 use crate::cli::{
-    Outcome, audit, completions, doctor, env, history, logs, plan, project, quickstart, refresh, rollback,
+    Outcome, audit, completions, deliveries, doctor, env, history, logs, plan, project, quickstart, refresh, rollback,
     sample_server, schema, serve, service, show, status, supervise, sync, token, validate, why,
 };
 use crate::settings::Settings;
@@ -35,6 +35,7 @@ Register (admin):
   service      Services for files in the short form
   token        Bearer tokens for the API over TCP
   audit        Who changed, synced, was denied or resolved a secret's reference
+  deliveries   What webhooks delivered, and what became of it
 
 Write the file:
   validate     Check a file, with every mistake at its line and column
@@ -133,6 +134,8 @@ enum Verb {
     #[command(subcommand)]
     Token(token::Token),
     Audit(audit::Audit),
+    #[command(subcommand)]
+    Deliveries(deliveries::Deliveries),
     Validate(validate::Validate),
     Schema(schema::Schema),
     Serve(serve::Serve),
@@ -188,6 +191,7 @@ async fn dispatch_online(verb: Verb, context: Context<'_>) -> anyhow::Result<Out
         Verb::Service(verb) => service::run(&verb, context).await,
         Verb::Token(verb) => token::run(&verb, context).await,
         Verb::Audit(verb) => audit::run(&verb, context).await,
+        Verb::Deliveries(verb) => deliveries::run(&verb, context).await,
         Verb::Validate(_)
         | Verb::Schema(_)
         | Verb::Completions(_)

@@ -9,6 +9,7 @@ mod client;
 mod completions;
 mod config;
 mod confirm;
+mod deliveries;
 mod doctor;
 mod env;
 mod failure;

@@ -179,6 +179,7 @@ fn records(offline: &Offline, id: &EnvironmentRef, word: &str, at: Timestamp) ->
         tracked: None,
         config_path: file::DEFAULT_PATH.into(),
         disabled: false,
+        webhook_secret: None,
         created_at: at,
     };
     let environment = Environment {

@@ -29,6 +29,7 @@ pub(super) enum Project {
 Examples:
   trueup project add shop https://git.acme.dev/shop.git
   trueup project add shop https://git.acme.dev/shop.git --auth env://SHOP_TOKEN --branch main
+  trueup project add shop https://git.acme.dev/shop.git --webhook-secret file:///etc/trueup/shop-webhook
   trueup project add shop .                        a repository on this machine
 
 The token itself is never given to Trueup: env:// and file:// name where the daemon finds it.")]
@@ -46,6 +47,9 @@ pub(super) struct Add {
     /// The file's path within the repository
     #[arg(long, value_name = "PATH", default_value = CONFIG_PATH)]
     config_path: String,
+    /// Where the daemon finds the secret of the repository's webhook; without one, no delivery is taken
+    #[arg(long, value_name = "REFERENCE")]
+    webhook_secret: Option<AuthRef>,
 }
 
 /// All projects, with how their last read went
@@ -94,6 +98,12 @@ pub(super) struct Set {
     /// The file's path within the repository
     #[arg(long, value_name = "PATH")]
     config_path: Option<String>,
+    /// Where the daemon finds the secret of the repository's webhook
+    #[arg(long, value_name = "REFERENCE")]
+    webhook_secret: Option<AuthRef>,
+    /// Take no deliveries of a webhook
+    #[arg(long, conflicts_with = "webhook_secret")]
+    no_webhook_secret: bool,
     /// Stop reading it
     #[arg(long)]
     disable: bool,
@@ -139,6 +149,7 @@ async fn add(verb: &Add, client: &Client, terminal: &mut Terminal) -> anyhow::Re
         auth: verb.auth.clone(),
         tracked: verb.branch.clone(),
         config_path: verb.config_path.clone(),
+        webhook_secret: verb.webhook_secret.clone(),
     };
     let project: ProjectView = client.send(Method::POST, "/projects", &body).await?;
     terminal.line(&format!("Project {} is watched: {}", project.name, project.url))?;
@@ -208,6 +219,7 @@ async fn show(verb: &Show, client: &Client, terminal: &mut Terminal) -> anyhow::
     fact("credentials", &project.auth.as_ref().map_or("none".to_owned(), ToString::to_string));
     fact("tracked", project.tracked.as_deref().unwrap_or("the remote's HEAD"));
     fact("file", &project.config_path);
+    fact("webhook", &project.webhook_secret.as_ref().map_or("no secret".to_owned(), ToString::to_string));
     fact("reading", if project.disabled { "disabled" } else { "enabled" });
     terminal.text(facts.render(terminal.colour()).trim_start_matches('\n'))?;
     status::environments_of(client, &verb.name, terminal).await?;
@@ -220,6 +232,7 @@ async fn set(verb: &Set, client: &Client, terminal: &mut Terminal) -> anyhow::Re
         auth: set_or_unset(verb.auth.as_ref(), verb.no_auth),
         tracked: set_or_unset(verb.branch.as_ref(), verb.no_branch),
         config_path: verb.config_path.clone(),
+        webhook_secret: set_or_unset(verb.webhook_secret.as_ref(), verb.no_webhook_secret),
         disabled: (verb.disable || verb.enable).then_some(verb.disable),
     };
     anyhow::ensure!(

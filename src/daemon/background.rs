@@ -12,7 +12,7 @@ use crate::daemon::keeper::Keeper;
 use crate::daemon::places::PlaceKey;
 use crate::git::Git;
 use crate::health::Monitor;
-use crate::ids::EnvironmentRef;
+use crate::ids::{EnvironmentRef, ProjectName};
 use crate::pass::Passes;
 use crate::store::Store;
 
@@ -58,6 +58,8 @@ pub(crate) enum Ask {
     Changed(EnvironmentRef),
     /// A local repository's refs moved.
     Moved(PlaceKey),
+    /// A forge says that refs of a project's repository moved.
+    Pushed(ProjectName),
 }
 
 impl Background {
@@ -79,6 +81,13 @@ impl Background {
     pub fn nudge(&self, id: &EnvironmentRef) {
         if self.asks.send(Ask::Nudge(id.clone())).is_err() {
             tracing::debug!(environment = %id, "the background has ended");
+        }
+    }
+
+    /// Asks soon where the refs of this project stand.
+    pub fn pushed(&self, project: &ProjectName) {
+        if self.asks.send(Ask::Pushed(project.clone())).is_err() {
+            tracing::debug!(project = %project, "the background has ended");
         }
     }
 }

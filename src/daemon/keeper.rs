@@ -14,7 +14,7 @@ use crate::daemon::jobs::{self, Done, Job, Read};
 use crate::daemon::places::PlaceKey;
 use crate::daemon::registrations::{Polled, Site};
 use crate::daemon::schedule::Schedule;
-use crate::ids::EnvironmentRef;
+use crate::ids::{EnvironmentRef, ProjectName};
 
 /// Polls that wait for an answer at once, over all hosts; how many per host is Git's matter.
 const POLLS: usize = 128;
@@ -152,6 +152,19 @@ impl Keeper {
             }
             Ask::Moved(key) if self.places.contains_key(&key) => self.schedule.want(Job::Poll(key), now),
             Ask::Moved(_) => {}
+            Ask::Pushed(project) => self.pushed(&project, now),
+        }
+    }
+
+    /// Refs of a project moved: its places are asked, each once however often this was said meanwhile.
+    fn pushed(&mut self, project: &ProjectName, now: Instant) {
+        let tracks = |polled: &Polled| polled.place.environments.iter().any(|id| id.project == *project);
+        for (key, _) in self.places.iter().filter(|(_, polled)| tracks(polled)) {
+            let job = Job::Poll(key.clone());
+            // Where nobody outside is asked, nothing of such a place is due or at work.
+            if self.schedule.holds(&job) {
+                self.schedule.want(job, now);
+            }
         }
     }
 

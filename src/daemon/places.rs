@@ -69,6 +69,7 @@ mod tests {
             tracked: None,
             config_path: ".trueup.yml".into(),
             disabled: false,
+            webhook_secret: None,
             created_at: Timestamp::UNIX_EPOCH,
         }
     }

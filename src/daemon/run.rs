@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
-use crate::daemon::{Background, Pace, Tools};
+use crate::daemon::{Background, Intake, Moved, Pace, Tools};
 use crate::git::{Credential, Git, GitSettings, Remote, RemoteUrl};
 use crate::health::Monitor;
+use crate::http::webhook::{InboxBell, WebhookSettings, Webhooks};
 use crate::http::{ApiState, Listeners, Nudge, listen};
 use crate::ids::EnvironmentRef;
 use crate::pass::{Parts, Passes};
@@ -23,7 +24,7 @@ use crate::provider::Connect;
 use crate::provider::registry::Registry;
 use crate::secret::Secrets;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::store::{InboxBound, Store};
 use crate::sync::Syncs;
 
 /// How long a run may go on once the daemon was asked to end; after that it is parked and the next start settles it.
@@ -46,7 +47,8 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
     let git = Git::new(git_settings(&settings));
     let providers: Arc<dyn Connect> =
         Arc::new(Registry::new(git.clone(), secrets.clone(), settings.supervisor_socket()));
-    let parts = Parts { store: store.clone(), git: git.clone(), secrets, providers: Arc::clone(&providers) };
+    let parts =
+        Parts { store: store.clone(), git: git.clone(), secrets: secrets.clone(), providers: Arc::clone(&providers) };
     let passes = Passes::new(parts);
     let syncs = Syncs::new(store.clone(), passes.clone());
     let listeners = open_listeners(&settings).await?;
@@ -61,12 +63,19 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
     tasks.spawn(always("settling", settle(syncs.clone(), stop.clone())));
     tasks.spawn(always("sweeping", sweep(store.clone(), git, stop.clone())));
     tasks.spawn(always("the watchdog", watchdog(background.clone(), stop.clone())));
+    let bell = Arc::new(InboxBell::default());
+    let pushed = background.clone();
+    let moved: Moved = Arc::new(move |project| pushed.pushed(project));
+    let (_, intake) = Intake::start(store.clone(), Arc::clone(&bell), moved, stop.clone());
+    tasks.spawn(async move { ("the intake of deliveries", intake.await.is_ok()) });
+    let webhooks = Webhooks::new(store.clone(), secrets, webhook_settings(&settings), bell);
     let state = ApiState {
         store,
         passes,
         syncs: syncs.clone(),
         audit,
         providers,
+        webhooks,
         nudge: Arc::new(background),
         operators: settings.socket_group.as_str().into(),
         shutdown: stop.clone(),
@@ -136,6 +145,15 @@ fn git_settings(settings: &Settings) -> GitSettings {
         known_hosts: limits.known_hosts.clone(),
         accept_new_hosts: limits.accept_new_hosts,
         ..GitSettings::new(settings.state_dir.join("mirrors"))
+    }
+}
+
+fn webhook_settings(settings: &Settings) -> WebhookSettings {
+    let limits = &settings.webhooks;
+    WebhookSettings {
+        max_body_bytes: usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX),
+        github_secret: limits.github_secret.clone(),
+        inbox: InboxBound::default(),
     }
 }
 

@@ -38,6 +38,9 @@ const PROVING: &[&str] = &[
     "x-hub-signature-256",
 ];
 
+/// Where Gitea, Forgejo and what they come from name the event.
+pub(super) const GITEA_EVENT: &[&str] = &["x-forgejo-event", "x-gitea-event", "x-gogs-event", "x-github-event"];
+
 /// The longest value that is kept as it is, in bytes.
 const VALUE_BYTES_MAX: usize = 256;
 
@@ -89,6 +92,16 @@ impl Headers {
     /// The first of these headers that is there once and not empty.
     pub(super) fn first(&self, names: &[&str]) -> Option<&str> {
         names.iter().find_map(|name| self.one(name).ok().flatten()).filter(|value| !value.is_empty())
+    }
+
+    /// The event by the forge's word, as its header says it.
+    pub fn event(&self, forge: ForgeKind) -> Option<&str> {
+        self.first(match forge {
+            ForgeKind::Github => &["x-github-event"],
+            ForgeKind::Gitlab => &["x-gitlab-event"],
+            ForgeKind::Gitea | ForgeKind::Forgejo => GITEA_EVENT,
+            ForgeKind::Bitbucket | ForgeKind::BitbucketServer => &["x-event-key"],
+        })
     }
 
     /// The id that the forge gave this delivery and gives it again when it delivers it again; `None` where it gave none.

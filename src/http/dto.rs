@@ -2,6 +2,7 @@
 //!
 //! Requests refuse keys they do not know. A plan is [`crate::plan::Plan`] as it is.
 
+mod delivery;
 mod registration;
 mod standing;
 mod work;
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use delivery::DeliveryView;
 pub use registration::{
     CONFIG_PATH, EnvironmentPatch, EnvironmentView, NewEnvironment, NewProject, ProjectEnvironment, ProjectPatch,
     ProjectView, ServiceSpec,
@@ -19,7 +21,8 @@ pub use work::{LogLine, NothingToDo, PlanRequest, RefreshStarted, RollbackBody, 
 
 use crate::authority::Role;
 pub use crate::store::records::{
-    JournalEntry, ReadState, ReadStatus, RegisteredService, ReplicaHealth, Run as RunView, RunKind, RunLine, RunState,
+    DeliveryState, JournalEntry, ReadState, ReadStatus, RegisteredService, ReplicaHealth, Run as RunView, RunKind,
+    RunLine, RunState,
 };
 
 /// Which Trueup answers.

@@ -16,6 +16,7 @@ pub mod problem;
 mod router;
 mod status;
 mod validate;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -50,6 +51,8 @@ pub struct ApiState {
     pub audit: Audit,
     /// Providers, for checking an environment's settings before they are stored.
     pub providers: Arc<dyn Connect>,
+    /// What deliveries of webhooks are proven with.
+    pub webhooks: webhook::Webhooks,
     /// Whoever passes in the background.
     pub nudge: Arc<dyn Nudge>,
     /// The group whose members are operators on the Unix socket.

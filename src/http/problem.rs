@@ -132,6 +132,11 @@ impl Problem {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "the request took too long and was given up; what was begun goes on")
     }
 
+    /// Not now.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
     /// The database has no room.
     pub fn no_room(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::INSUFFICIENT_STORAGE, detail)

@@ -7,15 +7,16 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
 use futures_util::FutureExt;
 use tracing::Instrument;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::api::{audit, environments, meta, plans, projects, refresh, runs, services, status, tokens};
+use super::api::{audit, deliveries, environments, meta, plans, projects, refresh, runs, services, status, tokens};
 use super::gate::{Gate, pass};
 use super::problem::Problem;
-use super::{ApiState, openapi};
+use super::{ApiState, openapi, webhook};
 use crate::authority::Operation;
 
 /// How long a reply may take to begin. Longer than what a plan may wait for a Git host and several registries.
@@ -65,6 +66,9 @@ fn table() -> Vec<Guarded> {
         (Read, routes!(status::status)),
         (Read, routes!(runs::show::show)),
         (Read, routes!(runs::events::events)),
+        (Read, routes!(deliveries::list::list)),
+        (Read, routes!(deliveries::show::show)),
+        (Refresh, routes!(deliveries::replay::replay)),
         (Tokens, routes!(tokens::list::list)),
         (Tokens, routes!(tokens::mint::mint)),
         (Tokens, routes!(tokens::revoke::revoke)),
@@ -83,10 +87,18 @@ pub(super) fn build(state: ApiState) -> Router {
         }
     }
     router
+        .merge(hooks())
         .fallback(async || Problem::not_found("there is nothing at this path; docs/api.md lists what there is"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(from_fn(watch))
         .with_state(state)
+}
+
+/// What takes no token: a delivery is proven by its signature, and by nothing else.
+fn hooks() -> Router<ApiState> {
+    Router::new()
+        .route("/hooks/github", post(webhook::to_github))
+        .route("/hooks/{forge}/{project}", post(webhook::to_project))
 }
 
 /// The API's description.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{GitLimits, InvalidSettings, Log, LogFormat, LogLevel, Settings};
+use super::{GitLimits, InvalidSettings, Log, LogFormat, LogLevel, Settings, WebhookLimits};
 use crate::live::quantity::{Bytes, DURATION_EXPECTED, Millis, SIZE_EXPECTED};
+use crate::secret::InvalidAuthRef;
 
 const TOP: &[&str] = &[
     "state_dir",
@@ -23,10 +24,12 @@ const TOP: &[&str] = &[
     "max_polls_per_host",
     "offline",
     "git",
+    "webhooks",
     "log",
 ];
 const GIT: &[&str] =
     &["allowed_hosts", "timeout", "fetch_timeout", "max_file", "max_mirror", "known_hosts", "accept_new_hosts"];
+const WEBHOOKS: &[&str] = &["max_body", "github_secret"];
 const LOG: &[&str] = &["format", "level"];
 
 #[derive(Default, Deserialize)]
@@ -45,6 +48,8 @@ struct File {
     #[serde(default)]
     git: GitTable,
     #[serde(default)]
+    webhooks: WebhooksTable,
+    #[serde(default)]
     log: LogTable,
 }
 
@@ -58,6 +63,13 @@ struct GitTable {
     max_mirror: Option<Spanned<Amount>>,
     known_hosts: Option<Spanned<PathBuf>>,
     accept_new_hosts: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebhooksTable {
+    max_body: Option<Spanned<Amount>>,
+    github_secret: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -85,10 +97,11 @@ impl Amount {
 }
 
 pub(super) fn keys() -> Vec<String> {
-    let top = TOP.iter().filter(|key| !matches!(**key, "git" | "log")).map(|key| (*key).to_owned());
+    let top = TOP.iter().filter(|key| !matches!(**key, "git" | "webhooks" | "log")).map(|key| (*key).to_owned());
     let git = GIT.iter().map(|key| format!("git.{key}"));
+    let webhooks = WEBHOOKS.iter().map(|key| format!("webhooks.{key}"));
     let log = LOG.iter().map(|key| format!("log.{key}"));
-    top.chain(git).chain(log).collect()
+    top.chain(git).chain(webhooks).chain(log).collect()
 }
 
 /// What is wrong at a place of the text.
@@ -125,10 +138,11 @@ fn placed(text: &str, wrong: Wrong) -> InvalidSettings {
 /// The known key nearest to an unknown one, if it is near.
 fn suggestion(message: &str) -> Option<String> {
     let unknown = message.strip_prefix("unknown field `")?.split('`').next()?;
-    let known = TOP.iter().chain(GIT).chain(LOG);
+    let known = TOP.iter().chain(GIT).chain(WEBHOOKS).chain(LOG);
     let (distance, key) = known.map(|key| (edits(unknown, key), key)).min()?;
     if distance == 0 {
-        let table = if GIT.contains(key) { "git" } else { "log" };
+        let tables = [("git", GIT), ("webhooks", WEBHOOKS), ("log", LOG)];
+        let table = tables.iter().find(|(_, keys)| keys.contains(key)).map(|(table, _)| table)?;
         return Some(format!("`{key}` belongs into the table [{table}]"));
     }
     (distance <= 3 && distance < unknown.len()).then(|| format!("did you mean `{key}`?"))
@@ -165,6 +179,7 @@ fn settings(file: File) -> Result<Settings, Wrong> {
         max_polls_per_host: polls(file.max_polls_per_host)?.unwrap_or(defaults.max_polls_per_host),
         offline: file.offline.unwrap_or(defaults.offline),
         git: git(file.git, defaults.git)?,
+        webhooks: webhooks(file.webhooks, defaults.webhooks)?,
         log: Log {
             format: file.log.format.unwrap_or(defaults.log.format),
             level: file.log.level.unwrap_or(defaults.log.level),
@@ -185,6 +200,18 @@ fn git(table: GitTable, defaults: GitLimits) -> Result<GitLimits, Wrong> {
         max_mirror_bytes: size(table.max_mirror, 1 << 40)?.unwrap_or(defaults.max_mirror_bytes),
         known_hosts: path(table.known_hosts)?,
         accept_new_hosts: table.accept_new_hosts.unwrap_or(defaults.accept_new_hosts),
+    })
+}
+
+fn webhooks(table: WebhooksTable, defaults: WebhookLimits) -> Result<WebhookLimits, Wrong> {
+    let github_secret = match table.github_secret {
+        // The error never repeats the text: it may be the secret itself.
+        Some(text) => Some(text.get_ref().parse().map_err(|error: InvalidAuthRef| wrong(&text, error.to_string()))?),
+        None => None,
+    };
+    Ok(WebhookLimits {
+        max_body_bytes: size(table.max_body, 25 << 20)?.unwrap_or(defaults.max_body_bytes),
+        github_secret,
     })
 }
 

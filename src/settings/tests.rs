@@ -35,6 +35,9 @@ max_file = "512Ki"
 max_mirror = "1Gi"
 known_hosts = "/etc/ssh/ssh_known_hosts"
 accept_new_hosts = true
+[webhooks]
+max_body = "1Mi"
+github_secret = "file:///etc/trueup/github-webhook"
 [log]
 format = "json"
 level = "debug"
@@ -57,6 +60,11 @@ level = "debug"
     assert_eq!((settings.git.timeout, settings.git.fetch_timeout), (Duration::from_secs(10), Duration::from_secs(300)));
     assert_eq!((settings.git.max_file_bytes, settings.git.max_mirror_bytes), (512 << 10, 1 << 30));
     assert!(settings.git.accept_new_hosts && settings.git.known_hosts.is_some());
+    let github_secret = settings.webhooks.github_secret.map(|reference| reference.to_string());
+    assert_eq!(
+        (settings.webhooks.max_body_bytes, github_secret.as_deref()),
+        (1 << 20, Some("file:///etc/trueup/github-webhook"))
+    );
     assert_eq!((settings.log.format, settings.log.level), (LogFormat::Json, LogLevel::Debug));
 }
 
@@ -121,6 +129,10 @@ fn every_key_is_documented() {
             defaults.git.known_hosts.as_ref().map_or("ssh's own".into(), |path| path.display().to_string())
         }
         "git.accept_new_hosts" => defaults.git.accept_new_hosts.to_string(),
+        "webhooks.max_body" => Bytes(defaults.webhooks.max_body_bytes).to_string(),
+        "webhooks.github_secret" => {
+            defaults.webhooks.github_secret.as_ref().map_or("none".into(), |reference| reference.to_string())
+        }
         "log.format" => format!("{:?}", defaults.log.format).to_lowercase(),
         "log.level" => defaults.log.level.word().to_owned(),
         other => panic!("`{other}` has no default here"),
@@ -143,6 +155,6 @@ fn the_lists_of_keys_are_the_parsers() {
         assert!(!refused.message.contains("unknown field"), "{key}: {refused}");
     }
     let refused = Settings::parse("nonsense = 1").expect_err("unknown");
-    let top = Settings::keys().iter().filter(|key| !key.contains('.')).count() + 2;
+    let top = Settings::keys().iter().filter(|key| !key.contains('.')).count() + 3;
     assert_eq!(refused.message.matches('`').count() / 2, top + 1, "{refused}");
 }

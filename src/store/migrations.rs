@@ -8,8 +8,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Every migration; the first brings an empty file to format 1. Shipped ones never change.
-pub(super) const MIGRATIONS: &[(&str, &str)] =
-    &[("0001_initial.sql", include_str!("../../schema/sql/0001_initial.sql"))];
+pub(super) const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_initial.sql", include_str!("../../schema/sql/0001_initial.sql")),
+    ("0002_deliveries.sql", include_str!("../../schema/sql/0002_deliveries.sql")),
+];
 
 /// Brings the database to the newest format.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ mod audit;
 mod bases;
 mod columns;
 mod connection;
+mod deliveries;
 mod drift_marks;
 mod environments;
 mod error;
@@ -32,12 +33,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+pub use deliveries::{InboxBound, SAME_BODY_WITHIN};
 pub use error::StoreError;
-pub use retention::{AUDIT_KEPT, AUDIT_ROWS_MAX, PLANS_KEPT, RUN_LINES_KEPT, RUNS_KEPT, RUNS_KEPT_MIN, Swept};
+pub use retention::{
+    AUDIT_KEPT, AUDIT_ROWS_MAX, DELIVERIES_BYTES_MAX, DELIVERIES_KEPT, DELIVERIES_ROWS_MAX, PLANS_KEPT, RUN_LINES_KEPT,
+    RUNS_KEPT, RUNS_KEPT_MIN, Swept,
+};
 pub use run_lines::{LINE_BYTES_MAX, LINES_PER_RUN_MAX};
 pub use runs::RunStart;
 
 use crate::store::connection::Opened;
+use crate::store::deliveries::Waiting;
 use crate::store::writer::Writer;
 
 /// The database's file name within the state directory.
@@ -63,6 +69,8 @@ pub struct Store {
 struct Inner {
     writer: Writer,
     readers: Readers,
+    /// What waits in the inbox, counted here so that accepting a delivery counts no rows.
+    waiting: Arc<Waiting>,
 }
 
 /// Read-only connections, opened as they are needed.
@@ -93,9 +101,10 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_bounded(directory: &Path, bytes_max: u64) -> Result<Self, StoreError> {
         let Opened { connection, lock, source } = connection::open(directory, bytes_max)?;
+        let waiting = Arc::new(Waiting::of(&connection)?);
         let writer = Writer::spawn(connection, lock)?;
         let readers = Readers { source, idle: Mutex::default(), permits: Semaphore::new(READERS_MAX) };
-        Ok(Store { inner: Arc::new(Inner { writer, readers }) })
+        Ok(Store { inner: Arc::new(Inner { writer, readers, waiting }) })
     }
 
     /// Runs `work` in a write transaction of the writer thread; what it did is durable when this returns `Ok`, and

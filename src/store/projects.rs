@@ -8,7 +8,7 @@ use super::records::Project;
 use super::{Store, StoreError};
 use crate::ids::ProjectName;
 
-const COLUMNS: &str = "name, url, auth, tracked, config_path, disabled, created_at";
+const COLUMNS: &str = "name, url, auth, tracked, config_path, disabled, created_at, webhook_secret";
 
 fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
     Ok(Project {
@@ -19,6 +19,7 @@ fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
         config_path: row.get(4)?,
         disabled: row.get(5)?,
         created_at: time(row, 6)?,
+        webhook_secret: optional_text(row, 7)?,
     })
 }
 
@@ -31,8 +32,8 @@ impl Store {
         let at = nanos(project.created_at)?;
         self.transact(move |c| {
             c.execute(
-                "INSERT INTO projects (name, url, auth, tracked, config_path, disabled, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO projects (name, url, auth, tracked, config_path, disabled, created_at, webhook_secret)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 params![
                     project.name.as_str(),
                     project.url,
@@ -40,7 +41,8 @@ impl Store {
                     project.tracked,
                     project.config_path,
                     project.disabled,
-                    at
+                    at,
+                    project.webhook_secret.map(|secret| secret.to_string())
                 ],
             )
             .map_err(|error| match is_constraint(&error) {
@@ -84,14 +86,16 @@ impl Store {
     pub async fn update_project(&self, project: Project) -> Result<(), StoreError> {
         self.transact(move |c| {
             let changed = c.execute(
-                "UPDATE projects SET url = ?2, auth = ?3, tracked = ?4, config_path = ?5, disabled = ?6 WHERE name = ?1",
+                "UPDATE projects SET url = ?2, auth = ?3, tracked = ?4, config_path = ?5, disabled = ?6,
+                   webhook_secret = ?7 WHERE name = ?1",
                 params![
                     project.name.as_str(),
                     project.url,
                     project.auth.map(|auth| auth.to_string()),
                     project.tracked,
                     project.config_path,
-                    project.disabled
+                    project.disabled,
+                    project.webhook_secret.map(|secret| secret.to_string())
                 ],
             )?;
             found(changed, &project.name)

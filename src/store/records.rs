@@ -1,9 +1,13 @@
 //! What the store keeps, as the rest of the program reads it.
 
+mod deliveries;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use deliveries::{Accepted, Delivery, DeliveryFilter, DeliveryState, NewDelivery, WaitingDelivery};
 
 use crate::authority::Role;
 use crate::drift::Cause;
@@ -27,6 +31,8 @@ pub struct Project {
     pub config_path: String,
     /// Whether reading it is switched off.
     pub disabled: bool,
+    /// The reference to the secret that proves its webhook's deliveries; without one, none is taken.
+    pub webhook_secret: Option<AuthRef>,
     /// When it was registered.
     pub created_at: Timestamp,
 }

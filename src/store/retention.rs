@@ -1,7 +1,9 @@
 //! What is let go of, and when. The bounds are in docs/operations.md, "What is kept".
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::columns::nanos;
 use super::{Store, StoreError};
@@ -19,6 +21,15 @@ pub const AUDIT_KEPT: SignedDuration = SignedDuration::from_hours(365 * 24);
 /// The most lines of the audit log; the oldest go first.
 pub const AUDIT_ROWS_MAX: usize = 200_000;
 
+/// How long a delivery is kept that was taken in or set aside.
+pub const DELIVERIES_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// The most deliveries that are kept; the oldest go first.
+pub const DELIVERIES_ROWS_MAX: usize = 100_000;
+/// The most bytes of deliveries that are kept; the oldest go first.
+pub const DELIVERIES_BYTES_MAX: u64 = 512 << 20;
+/// Deliveries that one transaction lets go of, so that no other write waits long.
+const DELIVERIES_AT_ONCE: i64 = 1000;
+
 /// What a sweep let go of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -30,6 +41,8 @@ pub struct Swept {
     pub runs: usize,
     /// Lines of the audit log.
     pub audit: usize,
+    /// Deliveries.
+    pub deliveries: usize,
 }
 
 impl Store {
@@ -42,6 +55,7 @@ impl Store {
         let before = |kept: SignedDuration| nanos(now.saturating_sub(kept).unwrap_or(Timestamp::MIN));
         let (plans, lines, runs, audit) =
             (before(PLANS_KEPT)?, before(RUN_LINES_KEPT)?, before(RUNS_KEPT)?, before(AUDIT_KEPT)?);
+        let deliveries = self.sweep_deliveries(now).await?;
         self.transact(move |c| {
             let runs = c.execute(
                 "DELETE FROM runs WHERE state <> 'running' AND started_at < ?1
@@ -64,8 +78,43 @@ impl Store {
                    OR id <= (SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?2)",
                 params![audit, AUDIT_ROWS_MAX as i64],
             )?;
-            Ok(Swept { plans, lines, runs, audit })
+            Ok(Swept { plans, lines, runs, audit, deliveries })
         })
         .await
+    }
+
+    /// Lets go of deliveries that are past their time as of `now`, or past the bounds. Never of one that waits.
+    ///
+    /// # Errors
+    /// A database that refuses.
+    pub async fn sweep_deliveries(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let before = nanos(now.saturating_sub(DELIVERIES_KEPT).unwrap_or(Timestamp::MIN))?;
+        let past_bounds = self
+            .query(|c| {
+                let rows = "SELECT id FROM deliveries ORDER BY id DESC LIMIT 1 OFFSET ?1";
+                let by_rows = c.query_row(rows, [DELIVERIES_ROWS_MAX as i64], |row| row.get(0)).optional()?;
+                let bytes = "SELECT id FROM (SELECT id, sum(bytes) OVER (ORDER BY id DESC) AS total FROM deliveries)
+                             WHERE total > ?1 LIMIT 1";
+                let most = i64::try_from(DELIVERIES_BYTES_MAX).unwrap_or(i64::MAX);
+                let by_bytes = c.query_row(bytes, [most], |row| row.get(0)).optional()?;
+                Ok(by_rows.max(by_bytes).unwrap_or(0_i64))
+            })
+            .await?;
+        let waiting = Arc::clone(&self.inner.waiting);
+        self.transact(move |c| waiting.count_again(c)).await?;
+        let mut swept = 0;
+        loop {
+            let some = self
+                .transact(move |c| {
+                    let sql = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries
+                                 WHERE state <> 'received' AND (id <= ?1 OR received_at < ?2) ORDER BY id LIMIT ?3)";
+                    Ok(c.prepare_cached(sql)?.execute(params![past_bounds, before, DELIVERIES_AT_ONCE])?)
+                })
+                .await?;
+            if some == 0 {
+                return Ok(swept);
+            }
+            swept += some;
+        }
     }
 }

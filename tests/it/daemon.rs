@@ -68,6 +68,7 @@ impl Desk {
             tracked: Some("main".into()),
             config_path: ".trueup.yml".into(),
             disabled: false,
+            webhook_secret: None,
             created_at: Timestamp::now(),
         };
         if self.store.project(&id.project).await.unwrap().is_none() {
@@ -285,6 +286,35 @@ async fn projects_that_share_a_ref_share_its_polls_and_registrations_are_taken_i
     let background = desk.running.as_ref().unwrap().0.clone();
     desk.stop().await;
     assert!(!background.is_alive(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_pushes_to_a_forge_cost_few_questions_and_the_newest_commit_wins() {
+    if !backend::git() {
+        return;
+    }
+    let repo = Repo::with(".trueup.yml", &file(WEB));
+    let server = GitServer::start(repo.folder.path());
+    let mut desk = Desk::new();
+    let id = desk.add("shop/production", &server.url("shop/.git")).await;
+    let other = desk.add("other/production", &server.url("nowhere/.git")).await;
+    desk.start(NEVER, NEVER);
+    desk.plan(&id, |_| true).await;
+    desk.read(&other, |read| read.state == ReadState::FetchFailed).await;
+    let mut newest = String::new();
+    for round in 2..7 {
+        newest = repo.commit(".trueup.yml", &file(&format!("web: {{image: acme/web:{round}}}\n")));
+    }
+    server.seen();
+    for _ in 0..100 {
+        desk.running.as_ref().unwrap().0.pushed(&id.project);
+    }
+    desk.plan(&id, |plan| plan.commit.as_ref().is_some_and(|commit| commit.as_str() == newest)).await;
+    let asked = server.seen();
+    // One question, one more as it was asked for meanwhile, and what fetching takes.
+    assert!(asked.len() <= 8, "{asked:#?}");
+    assert!(asked.iter().all(|seen| !seen.path.contains("nowhere")), "others are not asked");
+    desk.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

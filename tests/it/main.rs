@@ -5,6 +5,7 @@
 
 mod cli;
 mod cli_daemon;
+mod cli_deliveries;
 mod crash;
 mod crash_local;
 mod daemon;
@@ -42,6 +43,7 @@ mod guarded;
 mod http;
 mod http_description;
 mod http_roles;
+mod intake;
 mod layering;
 mod local;
 mod local_cgroup;
@@ -59,4 +61,5 @@ mod store;
 mod sync;
 mod webhook_payloads;
 mod webhook_signatures;
+mod webhooks;
 mod world;

@@ -39,6 +39,7 @@ pub fn project(name: &str) -> Project {
         tracked: Some("main".into()),
         config_path: ".trueup.yml".into(),
         disabled: false,
+        webhook_secret: None,
         created_at: at(0),
     }
 }

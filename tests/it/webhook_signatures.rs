@@ -56,6 +56,7 @@ fn each_forge_has_its_header_and_form() {
         (ForgeKind::Forgejo, "X-Gitea-Signature", &right, true),
         (ForgeKind::Bitbucket, "X-Hub-Signature", &with_prefix, true),
         (ForgeKind::Bitbucket, "X-Hub-Signature", &right, false),
+        (ForgeKind::Bitbucket, "X-Hub-Signature-256", &with_prefix, false),
         (ForgeKind::BitbucketServer, "X-Hub-Signature", &with_prefix, true),
         (ForgeKind::Gitlab, "X-Hub-Signature-256", &with_prefix, false),
     ];

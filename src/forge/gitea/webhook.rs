@@ -5,11 +5,10 @@ use serde::de::IgnoredAny;
 
 use crate::forge::Headers;
 use crate::forge::event::{Event, EventKind, ParseError, Repository, read};
+use crate::forge::headers::GITEA_EVENT;
 use crate::forge::payload::{
     CommentShape, IssueShape, PullRequestShape, PushShape, RefShape, RepositoryShape, UserShape, must,
 };
-
-const EVENT: &[&str] = &["x-forgejo-event", "x-gitea-event", "x-gogs-event", "x-github-event"];
 
 /// What every event may have.
 #[derive(Deserialize)]
@@ -20,7 +19,7 @@ struct Envelope {
 }
 
 pub(in crate::forge) fn parse(headers: &Headers, body: &str) -> Result<Event, ParseError> {
-    let name = headers.first(EVENT).ok_or(ParseError::NoEvent("X-Gitea-Event or X-Forgejo-Event"))?;
+    let name = headers.first(GITEA_EVENT).ok_or(ParseError::NoEvent("X-Gitea-Event or X-Forgejo-Event"))?;
     let Envelope { action, repository, sender } = read(name, body)?;
     let repository = repository.map(Repository::from);
     let kind = match name {

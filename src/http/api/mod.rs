@@ -1,6 +1,7 @@
 //! Handlers: a folder for each noun, a file for each verb.
 
 pub(super) mod audit;
+pub(super) mod deliveries;
 pub(super) mod environments;
 pub(super) mod meta;
 pub(super) mod plans;

@@ -25,6 +25,9 @@ pub struct ProjectView {
     pub config_path: String,
     /// Whether reading it is switched off.
     pub disabled: bool,
+    /// The reference to the secret that proves its webhook's deliveries; absent: none is taken.
+    #[serde(default)]
+    pub webhook_secret: Option<AuthRef>,
     /// When it was registered.
     pub created_at: Timestamp,
     /// Its environments, by name.
@@ -66,6 +69,9 @@ pub struct NewProject {
     /// The path of the declaring file.
     #[serde(default = "config_path")]
     pub config_path: String,
+    /// The reference to the secret that proves its webhook's deliveries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_secret: Option<AuthRef>,
 }
 
 /// What changes of a project: absent keys stay, `null` unsets.
@@ -89,6 +95,10 @@ pub struct ProjectPatch {
     /// Whether reading it is switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
+    /// The reference to the secret that proves its webhook's deliveries.
+    #[serde(default, deserialize_with = "set_or_unset", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<AuthRef>)]
+    pub webhook_secret: Option<Option<AuthRef>>,
 }
 
 /// An environment as it is registered. Secrets by reference.

@@ -12,9 +12,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trueup::audit::Audit;
 use trueup::authority::Role;
+use trueup::http::webhook::{InboxBell, WebhookSettings, Webhooks};
 use trueup::http::{ApiState, Listeners, Nudge, listen, openapi, serve};
 use trueup::ids::EnvironmentRef;
 use trueup::provider::{Connect, SharedProvider};
+use trueup::secret::Secrets;
+use trueup::store::InboxBound;
 use trueup::store::records::{Environment, Project};
 
 use crate::world::house::House;
@@ -26,6 +29,7 @@ pub struct Door {
     pub socket: PathBuf,
     pub tcp: SocketAddr,
     pub nudged: Arc<Mutex<Vec<String>>>,
+    bell: Arc<InboxBell>,
     pub shutdown: CancellationToken,
     pub server: JoinHandle<()>,
     local: Client,
@@ -61,6 +65,12 @@ pub fn description() -> &'static Value {
 impl Door {
     /// Opens the door; members of `operators` are operators on the socket.
     pub async fn open(house: House, operators: &str) -> Self {
+        let settings = WebhookSettings { max_body_bytes: 5 << 20, github_secret: None, inbox: InboxBound::default() };
+        Door::open_with(house, operators, settings).await
+    }
+
+    /// Opens the door, with other settings for webhooks.
+    pub async fn open_with(house: House, operators: &str, webhooks: WebhookSettings) -> Self {
         // Whoever was first set the same one.
         drop(rustls::crypto::ring::default_provider().install_default());
         let socket = house.state.path().join("run/trueup.sock");
@@ -69,12 +79,16 @@ impl Door {
         let address = tcp.local_addr().unwrap();
         let nudged = Arc::new(Mutex::new(Vec::new()));
         let shutdown = CancellationToken::new();
+        let bell = Arc::new(InboxBell::default());
+        let secrets = Secrets::new(Arc::new(Audit::new(house.store.clone())), house.state.path()).unwrap();
+        let webhooks = Webhooks::new(house.store.clone(), secrets, webhooks, Arc::clone(&bell));
         let state = ApiState {
             store: house.store.clone(),
             passes: house.passes.clone(),
             syncs: house.syncs.clone(),
             audit: Audit::new(house.store.clone()),
             providers: Arc::new(OneProvider(house.runtime.clone())),
+            webhooks,
             nudge: Arc::new(Nudged(Arc::clone(&nudged))),
             operators: operators.into(),
             shutdown: shutdown.clone(),
@@ -82,7 +96,7 @@ impl Door {
         let server = tokio::spawn(serve(Listeners { unix, tcp: Some(tcp) }, state));
         let local = Client::builder().unix_socket(socket.clone()).no_proxy().build().unwrap();
         let far = Client::builder().no_proxy().build().unwrap();
-        Door { house, socket, tcp: address, nudged, shutdown, server, local, far }
+        Door { house, socket, tcp: address, nudged, bell, shutdown, server, local, far }
     }
 
     /// Asks over the Unix socket as whoever runs the tests: an admin.
@@ -100,6 +114,11 @@ impl Door {
 
     pub async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
         self.ask(Method::POST, path, Some(body)).await
+    }
+
+    /// Whether it was said, since this was asked last, that something is in the inbox once more.
+    pub fn rung_again(&self) -> bool {
+        self.bell.is_again()
     }
 
     /// The raw answer over the Unix socket.

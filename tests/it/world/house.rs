@@ -116,6 +116,7 @@ impl House {
             tracked: Some("main".into()),
             config_path: ".trueup.yml".into(),
             disabled: false,
+            webhook_secret: None,
             created_at: Timestamp::now(),
         };
         store.add_project(project).await.unwrap();

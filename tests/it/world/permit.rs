@@ -31,6 +31,7 @@ impl Gate {
             tracked: None,
             config_path: ".trueup.yml".into(),
             disabled: false,
+            webhook_secret: None,
             created_at: Timestamp::now(),
         };
         store.add_project(project).await.unwrap();

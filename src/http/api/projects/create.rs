@@ -19,15 +19,16 @@ pub(in crate::http) async fn create(
     Caller(actor): Caller,
     Body(new): Body<NewProject>,
 ) -> Result<(StatusCode, Json<ProjectView>), Problem> {
-    let NewProject { name, url, auth, tracked, config_path } = new;
+    let NewProject { name, url, auth, tracked, config_path, webhook_secret } = new;
     validate::config_path(&config_path)?;
     if let Some(tracked) = &tracked {
         validate::reference("tracked", tracked)?;
     }
     let now = Timestamp::now();
     let url = validate::url(&url)?;
-    let project = Project { name, url, auth, tracked, config_path, disabled: false, created_at: now };
+    let project = Project { name, url, auth, tracked, config_path, disabled: false, webhook_secret, created_at: now };
     state.audit.allowed(&actor, "project add", project.name.as_str(), now).await?;
     state.store.add_project(project.clone()).await?;
+    state.webhooks.forget_secrets();
     Ok((StatusCode::CREATED, Json(super::view(&state.store, project).await?)))
 }

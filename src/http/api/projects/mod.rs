@@ -36,6 +36,6 @@ async fn view(store: &Store, project: Project) -> Result<ProjectView, Problem> {
             read,
         });
     }
-    let Project { name, url, auth, tracked, config_path, disabled, created_at } = project;
-    Ok(ProjectView { name, url, auth, tracked, config_path, disabled, created_at, environments })
+    let Project { name, url, auth, tracked, config_path, disabled, webhook_secret, created_at } = project;
+    Ok(ProjectView { name, url, auth, tracked, config_path, disabled, webhook_secret, created_at, environments })
 }

@@ -29,6 +29,7 @@ pub(in crate::http) async fn remove(
     let environments = state.store.environments(Some(&project)).await?;
     state.audit.allowed(&actor, "project remove", project.as_str(), Timestamp::now()).await?;
     state.store.remove_project(&project, force).await?;
+    state.webhooks.forget_secrets();
     for environment in environments {
         state.nudge.nudge(&environment.id);
     }

@@ -20,7 +20,7 @@ pub(in crate::http) async fn update(
     Body(patch): Body<ProjectPatch>,
 ) -> Result<Json<ProjectView>, Problem> {
     let mut project = super::find(&state.store, &project).await?;
-    let ProjectPatch { url, auth, tracked, config_path, disabled } = patch;
+    let ProjectPatch { url, auth, tracked, config_path, disabled, webhook_secret } = patch;
     if let Some(url) = url {
         project.url = validate::url(&url)?;
     }
@@ -37,9 +37,13 @@ pub(in crate::http) async fn update(
         validate::config_path(&config_path)?;
         project.config_path = config_path;
     }
+    if let Some(webhook_secret) = webhook_secret {
+        project.webhook_secret = webhook_secret;
+    }
     project.disabled = disabled.unwrap_or(project.disabled);
     state.audit.allowed(&actor, "project set", project.name.as_str(), Timestamp::now()).await?;
     state.store.update_project(project.clone()).await?;
+    state.webhooks.forget_secrets();
     for environment in state.store.environments(Some(&project.name)).await? {
         state.nudge.nudge(&environment.id);
     }

@@ -1,0 +1,150 @@
+//! What a delivery asks to be looked at again. Pure.
+//!
+//! A delivery is a nudge: of what it says only the place is kept. What is reported is read again from Git and the forge.
+
+use tokio::sync::oneshot;
+
+use crate::forge::event::{CommentAction, CommentOn, Event, EventKind, PullRequestAction};
+use crate::git::{Place, RemoteUrl};
+use crate::ids::ProjectName;
+use crate::store::records::Project;
+
+/// What someone on a forge begins a command with, at the beginning of a line.
+const COMMAND: &str = "/trueup";
+
+/// Something on a forge that is to be read again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Nudge {
+    /// A pull request was opened, moved, closed or changed.
+    PullRequest {
+        /// The project whose repository it is in.
+        project: ProjectName,
+        /// Its number.
+        number: u64,
+    },
+    /// Someone wrote what may be a command.
+    Comment {
+        /// The project whose repository it is in.
+        project: ProjectName,
+        /// The pull request's number.
+        number: u64,
+        /// The comment's id at the forge; a command runs once per id.
+        comment_id: u64,
+    },
+    /// Someone asks for the checks of the repository's commits again.
+    Checks {
+        /// The project whose repository it is.
+        project: ProjectName,
+    },
+}
+
+/// A nudge on its way. Its delivery counts as taken in only once `taken` was sent to, or dropped: whoever acts on it
+/// writes down first that it has to.
+#[derive(Debug)]
+pub struct Nudged {
+    /// What is to be read again.
+    pub nudge: Nudge,
+    /// Says that it was written down.
+    pub taken: oneshot::Sender<()>,
+}
+
+/// What follows from one delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Consequence {
+    /// Whether refs may have moved.
+    pub(crate) moved: bool,
+    /// What else is to be read again.
+    pub(crate) nudge: Option<Nudge>,
+}
+
+/// What follows from an event for one project.
+pub(crate) fn consequence(event: &Event, project: &ProjectName) -> Consequence {
+    let project = project.clone();
+    match &event.kind {
+        EventKind::Push(_) | EventKind::RepositoryRenamed { .. } => Consequence { moved: true, nudge: None },
+        EventKind::PullRequest(request) => Consequence {
+            moved: request.action == PullRequestAction::Closed { merged: true },
+            nudge: Some(Nudge::PullRequest { project, number: request.number }),
+        },
+        EventKind::Comment(comment) => {
+            let nudge = match (comment.action, comment.on) {
+                (CommentAction::Created, CommentOn::PullRequest(number)) if is_command(&comment.body) => {
+                    Some(Nudge::Comment { project, number, comment_id: comment.id })
+                }
+                _ => None,
+            };
+            Consequence { moved: false, nudge }
+        }
+        EventKind::CheckRerequested(_) => Consequence { moved: false, nudge: Some(Nudge::Checks { project }) },
+        EventKind::Ping { .. }
+        | EventKind::Review { .. }
+        | EventKind::Check(_)
+        | EventKind::Installation(_)
+        | EventKind::Release { .. }
+        | EventKind::Other => Consequence::default(),
+    }
+}
+
+fn is_command(body: &str) -> bool {
+    let begins = |line: &str| {
+        line.trim_start()
+            .strip_prefix(COMMAND)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+    };
+    body.lines().any(begins)
+}
+
+/// The projects whose repository an event is about, found by where that can be cloned from.
+pub(crate) fn projects_of(event: &Event, projects: &[Project]) -> Vec<ProjectName> {
+    let Some(repository) = &event.repository else { return Vec::new() };
+    let places: Vec<(String, String)> =
+        repository.clone_urls.iter().chain(&repository.web_url).filter_map(|url| place(url)).collect();
+    let same = |project: &&Project| place(&project.url).is_some_and(|place| places.contains(&place));
+    projects.iter().filter(same).map(|project| project.name.clone()).collect()
+}
+
+/// Host and path of a repository, the same however it is reached.
+fn place(url: &str) -> Option<(String, String)> {
+    let url = RemoteUrl::parse(url).ok()?;
+    let path = match url.place() {
+        Place::Http(url) => url.path().to_owned(),
+        Place::Ssh(place) => place.path.clone(),
+        Place::Local(_) => return None,
+    };
+    let path = path.trim_matches('/');
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    Some((url.host()?.to_ascii_lowercase(), path.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_command, place};
+
+    #[test]
+    fn a_command_begins_a_line() {
+        for (body, expected) in [
+            ("/trueup plan", true),
+            ("please\n  /trueup sync production --plan 0123", true),
+            ("/trueup", true),
+            ("/trueupx", false),
+            ("see /trueup plan", false),
+            ("", false),
+        ] {
+            assert_eq!(is_command(body), expected, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_repository_is_the_same_however_it_is_reached() {
+        let expected = place("https://github.com/Acme/Shop");
+        assert!(expected.is_some());
+        for url in
+            ["git@github.com:acme/shop.git", "ssh://git@github.com/acme/shop.git", "https://GitHub.com/acme/shop.git/"]
+        {
+            assert_eq!(place(url), expected, "{url}");
+        }
+        for url in ["https://github.com/acme/shop2", "https://github.example/acme/shop", "/srv/acme/shop"] {
+            assert_ne!(place(url), expected, "{url}");
+        }
+    }
+}
