@@ -124,6 +124,10 @@ text_id!(
     SecretName, "secret name", "1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit (a DNS label)", is_dns_label
 );
 text_id!(
+    /// An integration: a registered outside service.
+    IntegrationName, "integration name", "1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit (a DNS label)", is_dns_label
+);
+text_id!(
     /// A commit's object id: 40 (SHA-1) or 64 (SHA-256) lower-case hexadecimal digits.
     CommitSha, "commit id", "40 or 64 lower-case hexadecimal digits",
     |text| matches!(text.len(), 40 | 64) && is_lower_hex(text)

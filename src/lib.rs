@@ -18,6 +18,8 @@
 //! | [`daemon`] | E | when to pass: timers, watches, backoff, shutdown |
 //! | [`git`] | E | mirrors, polling, watching, reading a file at a commit |
 //! | [`forge`] | E | GitHub, GitLab, Gitea, Forgejo, Bitbucket: webhooks in, the API out |
+//! | [`integration`] | E | registered outside services, how to reach them, and how they are doing |
+//! | [`oci`] | E | container registries: tags and digests |
 //! | [`provider`] | E | where services run: `docker`, `local` |
 //! | [`deploy`] | E | strategies over a provider's steps |
 //! | [`sync`] | E | the gate, the journalled apply, verification |
@@ -28,6 +30,9 @@
 //! | [`cli`] | E | one file per verb |
 //! | [`guarded`] | E | the HTTP client for hosts that others name |
 //! | [`audit`] | E | who did what |
+//! | [`events`] | E | what happened, kept for a while and told to whoever listens |
+//! | [`notify`] | E | events to notification webhooks |
+//! | [`metrics`] | E | what is counted and timed, for Prometheus |
 
 pub mod audit;
 pub mod authority;
@@ -36,13 +41,18 @@ pub mod daemon;
 pub mod declared;
 pub mod deploy;
 pub mod drift;
+pub mod events;
 pub mod forge;
 pub mod git;
 pub mod guarded;
 pub mod health;
 pub mod http;
 pub mod ids;
+pub mod integration;
 pub mod live;
+pub mod metrics;
+pub mod notify;
+pub mod oci;
 pub mod pass;
 pub mod plan;
 pub mod provider;

@@ -50,6 +50,10 @@ pub struct Settings {
     pub git: GitLimits,
     /// How deliveries of webhooks are taken.
     pub webhooks: WebhookLimits,
+    /// How registered outside services are looked at.
+    pub integrations: IntegrationLooks,
+    /// Who is notified of events.
+    pub notify: Vec<NotifyTarget>,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -61,6 +65,47 @@ pub struct WebhookLimits {
     pub max_body_bytes: u64,
     /// The reference to the secret of `/hooks/github`, where an App's or an organisation's deliveries come in.
     pub github_secret: Option<AuthRef>,
+}
+
+/// How registered outside services are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntegrationLooks {
+    /// Time between two looks at one.
+    pub interval: Duration,
+    /// The most by which a look is earlier or later.
+    pub jitter: Duration,
+    /// How long a look may take.
+    pub timeout: Duration,
+}
+
+/// A webhook that is notified of events.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NotifyTarget {
+    /// Where the notifications go; may be confidential, as some services name the recipient in the path.
+    pub url: String,
+    /// The reference to the secret that they are signed with; `None`: they are not signed.
+    pub secret: Option<AuthRef>,
+    /// Which events: their words, or `NOUN.*`.
+    pub events: Vec<String>,
+}
+
+impl NotifyTarget {
+    /// The host of its URL, which may be shown.
+    pub fn host(&self) -> &str {
+        let rest = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
+        rest.split(['/', '?', '#']).next().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for NotifyTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NotifyTarget { url: _, secret, events } = self;
+        f.debug_struct("NotifyTarget")
+            .field("host", &self.host())
+            .field("secret", secret)
+            .field("events", events)
+            .finish()
+    }
 }
 
 /// How Git is read.
@@ -160,7 +205,19 @@ impl Default for Settings {
             offline: false,
             git: GitLimits::default(),
             webhooks: WebhookLimits { max_body_bytes: 5 << 20, github_secret: None },
+            integrations: IntegrationLooks::default(),
+            notify: Vec::new(),
             log: Log { format: LogFormat::Text, level: LogLevel::Info },
+        }
+    }
+}
+
+impl Default for IntegrationLooks {
+    fn default() -> Self {
+        IntegrationLooks {
+            interval: Duration::from_secs(60),
+            jitter: Duration::from_secs(6),
+            timeout: Duration::from_secs(10),
         }
     }
 }

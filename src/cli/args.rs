@@ -9,8 +9,8 @@ use crate::cli::client::{Client, ClientError, Endpoint};
 use crate::cli::failure::Advice;
 use crate::cli::terminal::Terminal;
 use crate::cli::{
-    Outcome, audit, completions, deliveries, doctor, env, history, logs, plan, project, quickstart, refresh, rollback,
-    sample_server, schema, serve, service, show, status, supervise, sync, token, validate, why,
+    Outcome, audit, completions, deliveries, doctor, env, events, history, integration, logs, plan, project, quickstart,
+    refresh, rollback, sample_server, schema, serve, service, show, status, supervise, sync, token, validate, why,
 };
 use crate::settings::Settings;
 
@@ -23,6 +23,7 @@ See:
   history      The runs of an environment
   show         One run with its steps and output, or one plan
   logs         The output of a run or of a service
+  events       What happened, and with --follow what happens
 
 Change:
   sync         Carry out a plan, after showing it and asking
@@ -33,6 +34,7 @@ Register (admin):
   project      Repositories that are watched
   env          Where their services run, and with which secrets
   service      Services for files in the short form
+  integration  Outside services: forges, registries, CI, runtime hosts
   token        Bearer tokens for the API over TCP
   audit        Who changed, synced, was denied or resolved a secret's reference
   deliveries   What webhooks delivered, and what became of it
@@ -122,6 +124,7 @@ enum Verb {
     History(history::History),
     Show(show::Show),
     Logs(logs::Logs),
+    Events(events::EventsArgs),
     Sync(sync::SyncArgs),
     Rollback(rollback::Rollback),
     Refresh(refresh::Refresh),
@@ -131,6 +134,8 @@ enum Verb {
     Env(env::Env),
     #[command(subcommand)]
     Service(service::Service),
+    #[command(subcommand)]
+    Integration(integration::Integration),
     #[command(subcommand)]
     Token(token::Token),
     Audit(audit::Audit),
@@ -183,12 +188,14 @@ async fn dispatch_online(verb: Verb, context: Context<'_>) -> anyhow::Result<Out
         Verb::History(verb) => history::run(&verb, context).await,
         Verb::Show(verb) => show::run(&verb, context).await,
         Verb::Logs(verb) => logs::run(&verb, context).await,
+        Verb::Events(verb) => events::run(&verb, context).await,
         Verb::Sync(verb) => sync::run(&verb, context).await,
         Verb::Rollback(verb) => rollback::run(&verb, context).await,
         Verb::Refresh(verb) => refresh::run(&verb, context).await,
         Verb::Project(verb) => project::run(&verb, context).await,
         Verb::Env(verb) => env::run(&verb, context).await,
         Verb::Service(verb) => service::run(&verb, context).await,
+        Verb::Integration(verb) => integration::run(&verb, context).await,
         Verb::Token(verb) => token::run(&verb, context).await,
         Verb::Audit(verb) => audit::run(&verb, context).await,
         Verb::Deliveries(verb) => deliveries::run(&verb, context).await,

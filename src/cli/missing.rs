@@ -3,8 +3,8 @@
 use crate::cli::client::{Client, ClientError};
 use crate::cli::failure::Advice;
 use crate::cli::suggest::nearest;
-use crate::http::dto::{EnvironmentView, ProjectView, StatusView};
-use crate::ids::{EnvironmentRef, ProjectName};
+use crate::http::dto::{EnvironmentView, IntegrationView, ProjectView, StatusView};
+use crate::ids::{EnvironmentRef, IntegrationName, ProjectName};
 
 /// Makes a "not found" about an environment helpful; other errors pass through.
 pub(super) async fn explain(client: &Client, wanted: &EnvironmentRef, error: ClientError) -> anyhow::Error {
@@ -29,6 +29,28 @@ pub(super) async fn explain_project(client: &Client, wanted: &ProjectName, error
         Ok(projects) => unknown_project(wanted, &projects).map_or_else(|| error.into(), Into::into),
         Err(_) => error.into(),
     }
+}
+
+/// The same for an integration.
+pub(super) async fn explain_integration(
+    client: &Client,
+    wanted: &IntegrationName,
+    error: ClientError,
+) -> anyhow::Error {
+    if error.status() != Some(404) {
+        return error.into();
+    }
+    let Ok(integrations) = client.get::<Vec<IntegrationView>>("/integrations").await else { return error.into() };
+    let names: Vec<&str> = integrations.iter().map(|view| view.name.as_str()).collect();
+    if names.contains(&wanted.as_str()) {
+        return error.into();
+    }
+    let help = match (nearest(wanted.as_str(), names.iter().copied()), names.is_empty()) {
+        (Some(name), _) => format!("did you mean `{name}`?"),
+        (None, true) => "none is registered yet: `trueup integration add NAME --provider github`".to_owned(),
+        (None, false) => format!("the registered integrations are: {}", names.join(", ")),
+    };
+    Advice::new(format!("there is no integration `{wanted}`"), help).into()
 }
 
 /// The same for a service of an environment.

@@ -12,10 +12,12 @@ mod confirm;
 mod deliveries;
 mod doctor;
 mod env;
+mod events;
 mod failure;
 mod findings;
 mod follow;
 mod history;
+mod integration;
 mod logs;
 mod missing;
 mod offline;
@@ -73,7 +75,7 @@ impl Outcome {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(usage) => return answer_usage(&usage),
+        Err(usage) => return answer_usage(&without_secrets(usage)),
     };
     let mut terminal = Terminal::of_process();
     match args::dispatch(cli, &mut terminal) {
@@ -86,6 +88,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whoever writes a secret where its reference belongs is not shown it again, as clap would: terminals are logged.
+fn without_secrets(mut usage: clap::Error) -> clap::Error {
+    use clap::error::{ContextKind, ContextValue};
+    let takes_reference = match usage.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument.contains("REFERENCE>"),
+        _ => false,
+    };
+    if takes_reference && usage.get(ContextKind::InvalidValue).is_some() {
+        usage.insert(ContextKind::InvalidValue, ContextValue::String("(not repeated here)".to_owned()));
+    }
+    usage
 }
 
 /// `--help` and `--version` are answers (0); everything else that clap reports is an error (1, where clap says 2).

@@ -180,6 +180,8 @@ fn records(offline: &Offline, id: &EnvironmentRef, word: &str, at: Timestamp) ->
         config_path: file::DEFAULT_PATH.into(),
         disabled: false,
         webhook_secret: None,
+        integration: None,
+        repository: None,
         created_at: at,
     };
     let environment = Environment {

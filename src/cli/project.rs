@@ -9,7 +9,8 @@ use crate::cli::table::{Cell, Table};
 use crate::cli::terminal::{Terminal, Tone};
 use crate::cli::{Outcome, missing, status};
 use crate::http::dto::{CONFIG_PATH, NewProject, ProjectPatch, ProjectView};
-use crate::ids::ProjectName;
+use crate::ids::{IntegrationName, ProjectName};
+use crate::integration::repository;
 use crate::secret::AuthRef;
 
 /// Repositories that are watched
@@ -30,6 +31,7 @@ Examples:
   trueup project add shop https://git.acme.dev/shop.git
   trueup project add shop https://git.acme.dev/shop.git --auth env://SHOP_TOKEN --branch main
   trueup project add shop https://git.acme.dev/shop.git --webhook-secret file:///etc/trueup/shop-webhook
+  trueup project add shop https://github.com/acme/shop --auth env://TOKEN --integration github
   trueup project add shop .                        a repository on this machine
 
 The token itself is never given to Trueup: env:// and file:// name where the daemon finds it.")]
@@ -50,6 +52,12 @@ pub(super) struct Add {
     /// Where the daemon finds the secret of the repository's webhook; without one, no delivery is taken
     #[arg(long, value_name = "REFERENCE")]
     webhook_secret: Option<AuthRef>,
+    /// The forge that its pull requests are reported to, as it is registered
+    #[arg(long, value_name = "NAME")]
+    integration: Option<IntegrationName>,
+    /// The repository's name on that forge, where the URL does not say it
+    #[arg(long = "repository", value_name = "OWNER/NAME", value_parser = name_on_forge)]
+    on_forge: Option<String>,
 }
 
 /// All projects, with how their last read went
@@ -76,12 +84,14 @@ pub(super) struct Show {
 Examples:
   trueup project set shop --branch release
   trueup project set shop --no-auth
+  trueup project set shop --integration github      report on its pull requests there
   trueup project set shop --disable                stop reading it; what runs goes on")]
 pub(super) struct Set {
     /// The project's name
     name: ProjectName,
-    /// The repository
-    #[arg(long = "repository", value_name = "URL")]
+    /// Where the repository is
+    // `--url` is the daemon's.
+    #[arg(long = "remote", value_name = "URL")]
     url: Option<String>,
     /// Where the daemon finds the token, password or key
     #[arg(long, value_name = "REFERENCE")]
@@ -104,6 +114,18 @@ pub(super) struct Set {
     /// Take no deliveries of a webhook
     #[arg(long, conflicts_with = "webhook_secret")]
     no_webhook_secret: bool,
+    /// The forge that its pull requests are reported to, as it is registered
+    #[arg(long, value_name = "NAME")]
+    integration: Option<IntegrationName>,
+    /// Report its pull requests nowhere
+    #[arg(long, conflicts_with = "integration")]
+    no_integration: bool,
+    /// The repository's name on that forge
+    #[arg(long = "repository", value_name = "OWNER/NAME", value_parser = name_on_forge)]
+    on_forge: Option<String>,
+    /// Read the repository's name on its forge off its URL
+    #[arg(long = "no-repository", conflicts_with = "on_forge")]
+    no_on_forge: bool,
     /// Stop reading it
     #[arg(long)]
     disable: bool,
@@ -150,11 +172,25 @@ async fn add(verb: &Add, client: &Client, terminal: &mut Terminal) -> anyhow::Re
         tracked: verb.branch.clone(),
         config_path: verb.config_path.clone(),
         webhook_secret: verb.webhook_secret.clone(),
+        integration: verb.integration.clone(),
+        repository: verb.on_forge.clone(),
     };
     let project: ProjectView = client.send(Method::POST, "/projects", &body).await?;
     terminal.line(&format!("Project {} is watched: {}", project.name, project.url))?;
     terminal.note(Tone::Dim, &format!("next: trueup env add {}/production --provider docker", project.name))?;
     Ok(Outcome::Done)
+}
+
+/// A repository's name on its forge.
+fn name_on_forge(text: &str) -> Result<String, String> {
+    match repository::is_name(text) {
+        true => Ok(text.to_owned()),
+        false if text.contains("://") || text.starts_with(['/', '.']) => {
+            Err("that is where the repository is: give it to --remote; this is its name on the forge, OWNER/NAME"
+                .into())
+        }
+        false => Err(format!("write {}", repository::EXPECTED)),
+    }
 }
 
 /// A relative path means the caller's folder, and the daemon has another one.
@@ -220,6 +256,9 @@ async fn show(verb: &Show, client: &Client, terminal: &mut Terminal) -> anyhow::
     fact("tracked", project.tracked.as_deref().unwrap_or("the remote's HEAD"));
     fact("file", &project.config_path);
     fact("webhook", &project.webhook_secret.as_ref().map_or("no secret".to_owned(), ToString::to_string));
+    if let Some(forge) = &project.integration {
+        fact("reported to", &format!("{forge}, as {}", project.repository.as_deref().unwrap_or("(unknown)")));
+    }
     fact("reading", if project.disabled { "disabled" } else { "enabled" });
     terminal.text(facts.render(terminal.colour()).trim_start_matches('\n'))?;
     status::environments_of(client, &verb.name, terminal).await?;
@@ -233,6 +272,8 @@ async fn set(verb: &Set, client: &Client, terminal: &mut Terminal) -> anyhow::Re
         tracked: set_or_unset(verb.branch.as_ref(), verb.no_branch),
         config_path: verb.config_path.clone(),
         webhook_secret: set_or_unset(verb.webhook_secret.as_ref(), verb.no_webhook_secret),
+        integration: set_or_unset(verb.integration.as_ref(), verb.no_integration),
+        repository: set_or_unset(verb.on_forge.as_ref(), verb.no_on_forge),
         disabled: (verb.disable || verb.enable).then_some(verb.disable),
     };
     anyhow::ensure!(

@@ -70,6 +70,8 @@ mod tests {
             config_path: ".trueup.yml".into(),
             disabled: false,
             webhook_secret: None,
+            integration: None,
+            repository: None,
             created_at: Timestamp::UNIX_EPOCH,
         }
     }

@@ -14,11 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::daemon::{Background, Intake, Moved, Pace, Tools};
+use crate::events::Events;
 use crate::git::{Credential, Git, GitSettings, Remote, RemoteUrl};
 use crate::health::Monitor;
 use crate::http::webhook::{InboxBell, WebhookSettings, Webhooks};
 use crate::http::{ApiState, Listeners, Nudge, listen};
 use crate::ids::EnvironmentRef;
+use crate::integration::{self, Catalog, Connectors};
+use crate::metrics::Metrics;
+use crate::notify::{Parts as NotifyParts, Sender, notify};
 use crate::pass::{Parts, Passes};
 use crate::provider::Connect;
 use crate::provider::registry::Registry;
@@ -32,6 +36,8 @@ use crate::sync::Syncs;
 const DRAIN: Duration = Duration::from_secs(60);
 /// How often an interrupted run that could not be settled is tried again.
 const SETTLE_AGAIN: Duration = Duration::from_secs(10);
+/// How often what was timed is sorted into its buckets.
+const SETTLE_METRICS: Duration = Duration::from_secs(30);
 /// How often what is kept no longer is swept.
 const SWEEP: Duration = Duration::from_secs(6 * 3600);
 
@@ -45,8 +51,17 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
     let audit = Audit::new(store.clone());
     let secrets = Secrets::new(Arc::new(audit.clone()), &settings.state_dir)?;
     let git = Git::new(git_settings(&settings));
-    let providers: Arc<dyn Connect> =
-        Arc::new(Registry::new(git.clone(), secrets.clone(), settings.supervisor_socket()));
+    let registry = Registry::new(git.clone(), secrets.clone(), settings.supervisor_socket());
+    let events = Events::new(store.clone());
+    let metrics = Metrics::default();
+    let catalog = Catalog::new(integration::Parts {
+        store: store.clone(),
+        events: events.clone(),
+        metrics: metrics.clone(),
+        connect: Arc::new(Connectors::new(secrets.clone(), registry.engines())),
+        limit: settings.integrations.timeout,
+    });
+    let providers: Arc<dyn Connect> = Arc::new(registry);
     let parts =
         Parts { store: store.clone(), git: git.clone(), secrets: secrets.clone(), providers: Arc::clone(&providers) };
     let passes = Passes::new(parts);
@@ -69,7 +84,22 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
     let (_, intake) = Intake::start(store.clone(), Arc::clone(&bell), moved, stop.clone());
     tasks.spawn(async move { ("the intake of deliveries", intake.await.is_ok()) });
     let webhooks = Webhooks::new(store.clone(), secrets, webhook_settings(&settings), bell);
+    if !settings.offline {
+        let pace = integration::Pace { interval: settings.integrations.interval, jitter: settings.integrations.jitter };
+        let watching = integration::watch(catalog.clone(), pace, stop.clone());
+        tasks.spawn(always("looking at integrations", watching));
+    }
+    if !settings.offline {
+        let installation = store.installation().await.context("the store cannot be read")?;
+        let sender = Sender::new(secrets, installation);
+        let parts = NotifyParts::new(store.clone(), events.clone(), metrics.clone(), sender);
+        tasks.spawn(always("notifying", notify(parts, settings.notify.clone(), stop.clone())));
+    }
+    tasks.spawn(always("counting", settle_metrics(metrics.clone(), stop.clone())));
     let state = ApiState {
+        catalog,
+        events,
+        metrics,
         store,
         passes,
         syncs: syncs.clone(),
@@ -81,7 +111,7 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
         shutdown: stop.clone(),
     };
     tasks.spawn(always("the API", crate::http::serve(listeners, state)));
-    notify(&[NotifyState::Ready]);
+    tell_systemd(&[NotifyState::Ready]);
     tracing::info!(socket = %settings.socket().display(), "ready");
 
     // Without one of its parts the daemon would look alive and not be: better to end, and be started again.
@@ -89,7 +119,7 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
         () = asked_to_end => None,
         Some(ended) = tasks.join_next() => Some(ended.map_or_else(|error| error.to_string(), |(what, _)| what.to_owned())),
     };
-    notify(&[NotifyState::Stopping]);
+    tell_systemd(&[NotifyState::Stopping]);
     tracing::info!("ending: no new work is taken");
     stop.cancel();
     syncs.drain(DRAIN).await;
@@ -212,6 +242,16 @@ async fn sweep_mirrors(store: &Store, git: &Git) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Sorts what was timed into its buckets, so that it does not pile up where nobody reads the metrics.
+async fn settle_metrics(metrics: Metrics, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SETTLE_METRICS) => metrics.settle(),
+        }
+    }
+}
+
 /// Tells systemd that the background still takes in what it is told, where `WatchdogSec=` asks for that.
 async fn watchdog(background: Background, stop: CancellationToken) {
     let Some(patience) = sd_notify::watchdog_enabled() else { return stop.cancelled().await };
@@ -221,7 +261,7 @@ async fn watchdog(background: Background, stop: CancellationToken) {
             () = tokio::time::sleep(patience / 3) => {}
         }
         if background.is_alive(patience / 3).await {
-            notify(&[NotifyState::Watchdog]);
+            tell_systemd(&[NotifyState::Watchdog]);
         } else {
             tracing::error!("the background does not answer");
         }
@@ -229,7 +269,7 @@ async fn watchdog(background: Background, stop: CancellationToken) {
 }
 
 /// Tells systemd, where it asked to be told.
-fn notify(states: &[NotifyState<'_>]) {
+fn tell_systemd(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "systemd could not be told");
     }

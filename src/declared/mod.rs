@@ -20,7 +20,7 @@ mod service;
 mod shape;
 pub mod snippet;
 pub mod source;
-mod suggest;
+pub(crate) mod suggest;
 mod syntax;
 mod template;
 mod text;

@@ -3,6 +3,7 @@
 //! Requests refuse keys they do not know. A plan is [`crate::plan::Plan`] as it is.
 
 mod delivery;
+mod integration;
 mod registration;
 mod standing;
 mod work;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use delivery::DeliveryView;
+pub use integration::{IntegrationPatch, IntegrationStanding, IntegrationView, NewIntegration};
 pub use registration::{
     CONFIG_PATH, EnvironmentPatch, EnvironmentView, NewEnvironment, NewProject, ProjectEnvironment, ProjectPatch,
     ProjectView, ServiceSpec,

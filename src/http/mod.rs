@@ -26,7 +26,10 @@ pub use accept::serve;
 pub use listen::{ListenError, Listeners};
 
 use crate::audit::Audit;
+use crate::events::Events;
 use crate::ids::EnvironmentRef;
+use crate::integration::Catalog;
+use crate::metrics::Metrics;
 use crate::pass::Passes;
 use crate::provider::Connect;
 use crate::store::Store;
@@ -53,6 +56,12 @@ pub struct ApiState {
     pub providers: Arc<dyn Connect>,
     /// What deliveries of webhooks are proven with.
     pub webhooks: webhook::Webhooks,
+    /// Registered outside services.
+    pub catalog: Catalog,
+    /// Whoever tells events.
+    pub events: Events,
+    /// Whoever counts.
+    pub metrics: Metrics,
     /// Whoever passes in the background.
     pub nudge: Arc<dyn Nudge>,
     /// The group whose members are operators on the Unix socket.

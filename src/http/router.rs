@@ -13,7 +13,10 @@ use tracing::Instrument;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::api::{audit, deliveries, environments, meta, plans, projects, refresh, runs, services, status, tokens};
+use super::api::{
+    audit, deliveries, environments, events, integrations, meta, metrics, plans, projects, refresh, runs, services,
+    status, tokens,
+};
 use super::gate::{Gate, pass};
 use super::problem::Problem;
 use super::{ApiState, openapi, webhook};
@@ -69,6 +72,14 @@ fn table() -> Vec<Guarded> {
         (Read, routes!(deliveries::list::list)),
         (Read, routes!(deliveries::show::show)),
         (Refresh, routes!(deliveries::replay::replay)),
+        (Read, routes!(integrations::list::list)),
+        (Configure, routes!(integrations::create::create)),
+        (Read, routes!(integrations::show::show)),
+        (Configure, routes!(integrations::update::update)),
+        (Configure, routes!(integrations::remove::remove)),
+        (Refresh, routes!(integrations::test::test)),
+        (Read, routes!(events::events)),
+        (Read, routes!(metrics::metrics)),
         (Tokens, routes!(tokens::list::list)),
         (Tokens, routes!(tokens::mint::mint)),
         (Tokens, routes!(tokens::revoke::revoke)),

@@ -38,6 +38,11 @@ impl Registry {
         Registry { git, secrets, supervisor, engines: Engines::default(), connected: Mutex::default() }
     }
 
+    /// The Docker Engines that are spoken to, for whoever else speaks to them.
+    pub fn engines(&self) -> Engines {
+        self.engines.clone()
+    }
+
     fn open(&self, project: &Project, environment: &Environment) -> Result<SharedProvider, String> {
         let (id, settings) = (environment.id.clone(), &environment.settings);
         match environment.provider.as_str() {

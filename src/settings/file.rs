@@ -8,9 +8,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{GitLimits, InvalidSettings, Log, LogFormat, LogLevel, Settings, WebhookLimits};
+use super::{
+    GitLimits, IntegrationLooks, InvalidSettings, Log, LogFormat, LogLevel, NotifyTarget, Settings, WebhookLimits,
+};
+use crate::events::event;
 use crate::live::quantity::{Bytes, DURATION_EXPECTED, Millis, SIZE_EXPECTED};
 use crate::secret::InvalidAuthRef;
+use crate::secret::AuthRef;
 
 const TOP: &[&str] = &[
     "state_dir",
@@ -25,12 +29,19 @@ const TOP: &[&str] = &[
     "offline",
     "git",
     "webhooks",
+    "integrations",
+    "notify",
     "log",
 ];
 const GIT: &[&str] =
     &["allowed_hosts", "timeout", "fetch_timeout", "max_file", "max_mirror", "known_hosts", "accept_new_hosts"];
 const WEBHOOKS: &[&str] = &["max_body", "github_secret"];
+const INTEGRATIONS: &[&str] = &["interval", "jitter", "timeout"];
+const NOTIFY: &[&str] = &["url", "secret", "events"];
 const LOG: &[&str] = &["format", "level"];
+/// The tables, each with its keys.
+const TABLES: &[(&str, &[&str])] =
+    &[("git", GIT), ("webhooks", WEBHOOKS), ("integrations", INTEGRATIONS), ("notify", NOTIFY), ("log", LOG)];
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +60,10 @@ struct File {
     git: GitTable,
     #[serde(default)]
     webhooks: WebhooksTable,
+    #[serde(default)]
+    integrations: IntegrationsTable,
+    #[serde(default)]
+    notify: Vec<NotifyTable>,
     #[serde(default)]
     log: LogTable,
 }
@@ -70,6 +85,22 @@ struct GitTable {
 struct WebhooksTable {
     max_body: Option<Spanned<Amount>>,
     github_secret: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IntegrationsTable {
+    interval: Option<Spanned<Amount>>,
+    jitter: Option<Spanned<Amount>>,
+    timeout: Option<Spanned<Amount>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NotifyTable {
+    url: Spanned<String>,
+    secret: Option<Spanned<String>>,
+    events: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -97,11 +128,10 @@ impl Amount {
 }
 
 pub(super) fn keys() -> Vec<String> {
-    let top = TOP.iter().filter(|key| !matches!(**key, "git" | "webhooks" | "log")).map(|key| (*key).to_owned());
-    let git = GIT.iter().map(|key| format!("git.{key}"));
-    let webhooks = WEBHOOKS.iter().map(|key| format!("webhooks.{key}"));
-    let log = LOG.iter().map(|key| format!("log.{key}"));
-    top.chain(git).chain(webhooks).chain(log).collect()
+    let is_table = |key: &str| TABLES.iter().any(|(table, _)| *table == key);
+    let top = TOP.iter().filter(|key| !is_table(key)).map(|key| (*key).to_owned());
+    let within = TABLES.iter().flat_map(|(table, keys)| keys.iter().map(move |key| format!("{table}.{key}")));
+    top.chain(within).collect()
 }
 
 /// What is wrong at a place of the text.
@@ -138,12 +168,15 @@ fn placed(text: &str, wrong: Wrong) -> InvalidSettings {
 /// The known key nearest to an unknown one, if it is near.
 fn suggestion(message: &str) -> Option<String> {
     let unknown = message.strip_prefix("unknown field `")?.split('`').next()?;
-    let known = TOP.iter().chain(GIT).chain(WEBHOOKS).chain(LOG);
+    let known = TOP.iter().chain(TABLES.iter().flat_map(|(_, keys)| keys.iter()));
     let (distance, key) = known.map(|key| (edits(unknown, key), key)).min()?;
     if distance == 0 {
-        let tables = [("git", GIT), ("webhooks", WEBHOOKS), ("log", LOG)];
-        let table = tables.iter().find(|(_, keys)| keys.contains(key)).map(|(table, _)| table)?;
-        return Some(format!("`{key}` belongs into the table [{table}]"));
+        let tables: Vec<String> = TABLES
+            .iter()
+            .filter(|(_, keys)| keys.contains(key))
+            .map(|(table, _)| if *table == "notify" { "[[notify]]".to_owned() } else { format!("[{table}]") })
+            .collect();
+        return Some(format!("`{key}` belongs into the table {}", tables.join(" or ")));
     }
     (distance <= 3 && distance < unknown.len()).then(|| format!("did you mean `{key}`?"))
 }
@@ -180,6 +213,8 @@ fn settings(file: File) -> Result<Settings, Wrong> {
         offline: file.offline.unwrap_or(defaults.offline),
         git: git(file.git, defaults.git)?,
         webhooks: webhooks(file.webhooks, defaults.webhooks)?,
+        integrations: integrations(file.integrations, defaults.integrations)?,
+        notify: file.notify.into_iter().map(notify).collect::<Result<_, _>>()?,
         log: Log {
             format: file.log.format.unwrap_or(defaults.log.format),
             level: file.log.level.unwrap_or(defaults.log.level),
@@ -213,6 +248,57 @@ fn webhooks(table: WebhooksTable, defaults: WebhookLimits) -> Result<WebhookLimi
         max_body_bytes: size(table.max_body, 25 << 20)?.unwrap_or(defaults.max_body_bytes),
         github_secret,
     })
+}
+
+fn integrations(table: IntegrationsTable, defaults: IntegrationLooks) -> Result<IntegrationLooks, Wrong> {
+    let looks = IntegrationLooks {
+        interval: interval(table.interval)?.unwrap_or(defaults.interval),
+        jitter: defaults.jitter,
+        timeout: interval(table.timeout)?.unwrap_or(defaults.timeout),
+    };
+    let Some(value) = table.jitter else {
+        return Ok(IntegrationLooks { jitter: looks.jitter.min(looks.interval / 10), ..looks });
+    };
+    let text = value.get_ref().text();
+    let jitter = Millis::parse(&text).map_err(|_| wrong(&value, format!("`{text}` is not {DURATION_EXPECTED}")))?;
+    if jitter.duration() > looks.interval {
+        return Err(wrong(&value, format!("`{text}` is longer than the interval between two looks")));
+    }
+    Ok(IntegrationLooks { jitter: jitter.duration(), ..looks })
+}
+
+fn notify(table: NotifyTable) -> Result<NotifyTarget, Wrong> {
+    let url = table.url.get_ref().trim().to_owned();
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let odd = |c: char| c.is_control() || c.is_whitespace();
+    // The URL is not repeated: some services name the recipient, and with it who may write there, in the path.
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && url.len() <= 2048 && !url.contains(odd) => {
+            if rest.split('/').next().is_some_and(|authority| authority.contains('@')) {
+                return Err(wrong(&table.url, "the URL holds a user name or password; sign with `secret` instead"));
+            }
+        }
+        _ => return Err(wrong(&table.url, "expected a URL such as https://chat.acme.dev/hooks/trueup")),
+    }
+    let secret = match table.secret {
+        Some(text) => Some(text.get_ref().parse::<AuthRef>().map_err(|error| wrong(&text, error.to_string()))?),
+        None => None,
+    };
+    let mut events = Vec::new();
+    for pattern in table.events.unwrap_or_default() {
+        let text = pattern.get_ref();
+        if !event::is_pattern(text) {
+            return Err(Wrong {
+                help: Some(format!("there are {}, each also as `NOUN.*`", event::words().join(", "))),
+                ..wrong(&pattern, format!("`{text}` is no event"))
+            });
+        }
+        events.push(text.clone());
+    }
+    if events.is_empty() {
+        events.push("*".to_owned());
+    }
+    Ok(NotifyTarget { url, secret, events })
 }
 
 fn path(value: Option<Spanned<PathBuf>>) -> Result<Option<PathBuf>, Wrong> {

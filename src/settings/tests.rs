@@ -38,6 +38,16 @@ accept_new_hosts = true
 [webhooks]
 max_body = "1Mi"
 github_secret = "file:///etc/trueup/github-webhook"
+[integrations]
+interval = "30s"
+jitter = "1s"
+timeout = "5s"
+[[notify]]
+url = "https://chat.acme.dev/hooks/abc"
+secret = "env://NOTIFY"
+events = ["integration.*"]
+[[notify]]
+url = "http://127.0.0.1:9000"
 [log]
 format = "json"
 level = "debug"
@@ -65,6 +75,16 @@ level = "debug"
         (settings.webhooks.max_body_bytes, github_secret.as_deref()),
         (1 << 20, Some("file:///etc/trueup/github-webhook"))
     );
+    let looks = settings.integrations;
+    let seconds = Duration::from_secs;
+    assert_eq!((looks.interval, looks.jitter, looks.timeout), (seconds(30), seconds(1), seconds(5)));
+    assert_eq!(settings.notify.len(), 2);
+    assert_eq!(
+        (settings.notify[0].host(), &settings.notify[0].events[..]),
+        ("chat.acme.dev", &["integration.*".into()][..])
+    );
+    assert_eq!((&settings.notify[1].secret, &settings.notify[1].events[..]), (&None, &["*".to_owned()][..]));
+    assert!(!format!("{settings:?}").contains("hooks/abc"), "a URL may say who may write there");
     assert_eq!((settings.log.format, settings.log.level), (LogFormat::Json, LogLevel::Debug));
 }
 
@@ -92,6 +112,14 @@ fn mistakes_are_told_with_their_place() {
         ("max_polls_per_host = 0", 1, 22, "between 1 and 64"),
         ("offline = true\noffline = true", 2, 1, "duplicate key"),
         ("[git]\nallowed_hosts = [\"https://a\"]", 2, 18, "no scheme"),
+        ("[integrations]\ninterval = \"10s\"\njitter = \"11s\"", 3, 10, "longer than the interval"),
+        ("interval = \"10s\"", 1, 1, "belongs into the table [integrations]"),
+        ("secret = \"env://X\"", 1, 1, "belongs into the table [[notify]]"),
+        ("[[notify]]\nsecret = \"env://X\"", 1, 1, "missing field `url`"),
+        ("[[notify]]\nurl = \"ftp://x\"", 2, 7, "expected a URL such as"),
+        ("[[notify]]\nurl = \"https://a:s3cret@x\"", 2, 7, "user name or password"),
+        ("[[notify]]\nurl = \"https://x\"\nsecret = \"hunter2\"", 3, 10, "not an auth reference"),
+        ("[[notify]]\nurl = \"https://x\"\nevents = [\"integration\"]", 3, 11, "integration.removed"),
         ("[log]\nlevel = \"loud\"", 2, 9, "unknown variant `loud`"),
         ("socket_group = \"a b\"", 1, 16, "name of a group"),
         ("state_dir", 1, 10, ""),
@@ -133,6 +161,12 @@ fn every_key_is_documented() {
         "webhooks.github_secret" => {
             defaults.webhooks.github_secret.as_ref().map_or("none".into(), |reference| reference.to_string())
         }
+        "integrations.interval" => duration(defaults.integrations.interval),
+        "integrations.jitter" => duration(defaults.integrations.jitter),
+        "integrations.timeout" => duration(defaults.integrations.timeout),
+        "notify.url" => "none".into(),
+        "notify.secret" => "none".into(),
+        "notify.events" => "all".into(),
         "log.format" => format!("{:?}", defaults.log.format).to_lowercase(),
         "log.level" => defaults.log.level.word().to_owned(),
         other => panic!("`{other}` has no default here"),
@@ -155,6 +189,9 @@ fn the_lists_of_keys_are_the_parsers() {
         assert!(!refused.message.contains("unknown field"), "{key}: {refused}");
     }
     let refused = Settings::parse("nonsense = 1").expect_err("unknown");
-    let top = Settings::keys().iter().filter(|key| !key.contains('.')).count() + 3;
+    let keys = Settings::keys();
+    let tables: std::collections::BTreeSet<&str> =
+        keys.iter().filter_map(|key| key.split_once('.')).map(|(table, _)| table).collect();
+    let top = keys.iter().filter(|key| !key.contains('.')).count() + tables.len();
     assert_eq!(refused.message.matches('`').count() / 2, top + 1, "{refused}");
 }

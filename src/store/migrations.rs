@@ -11,6 +11,7 @@ use super::StoreError;
 pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_initial.sql", include_str!("../../schema/sql/0001_initial.sql")),
     ("0002_deliveries.sql", include_str!("../../schema/sql/0002_deliveries.sql")),
+    ("0003_integrations.sql", include_str!("../../schema/sql/0003_integrations.sql")),
 ];
 
 /// Brings the database to the newest format.

@@ -11,7 +11,9 @@ mod deliveries;
 mod drift_marks;
 mod environments;
 mod error;
+mod events;
 mod health;
+mod integrations;
 mod journal;
 mod meta;
 mod migrations;
@@ -35,6 +37,7 @@ use tokio::sync::Semaphore;
 
 pub use deliveries::{InboxBound, SAME_BODY_WITHIN};
 pub use error::StoreError;
+pub use events::EVENTS_KEPT;
 pub use retention::{
     AUDIT_KEPT, AUDIT_ROWS_MAX, DELIVERIES_BYTES_MAX, DELIVERIES_KEPT, DELIVERIES_ROWS_MAX, PLANS_KEPT, RUN_LINES_KEPT,
     RUNS_KEPT, RUNS_KEPT_MIN, Swept,

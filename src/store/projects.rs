@@ -6,9 +6,10 @@ use super::columns::{nanos, optional_text, text, time};
 use super::error::is_constraint;
 use super::records::Project;
 use super::{Store, StoreError};
-use crate::ids::ProjectName;
+use crate::ids::{IntegrationName, ProjectName};
 
-const COLUMNS: &str = "name, url, auth, tracked, config_path, disabled, created_at, webhook_secret";
+const COLUMNS: &str =
+    "name, url, auth, tracked, config_path, disabled, created_at, webhook_secret, integration, repository";
 
 fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
     Ok(Project {
@@ -20,6 +21,8 @@ fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
         disabled: row.get(5)?,
         created_at: time(row, 6)?,
         webhook_secret: optional_text(row, 7)?,
+        integration: optional_text(row, 8)?,
+        repository: row.get(9)?,
     })
 }
 
@@ -27,13 +30,15 @@ impl Store {
     /// Registers a project.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where the name is taken.
+    /// [`StoreError::Conflict`] where the name is taken or its integration does not exist.
     pub async fn add_project(&self, project: Project) -> Result<(), StoreError> {
         let at = nanos(project.created_at)?;
         self.transact(move |c| {
+            known(c, project.integration.as_ref())?;
             c.execute(
-                "INSERT INTO projects (name, url, auth, tracked, config_path, disabled, created_at, webhook_secret)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO projects (name, url, auth, tracked, config_path, disabled, created_at, webhook_secret,
+                                       integration, repository)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 params![
                     project.name.as_str(),
                     project.url,
@@ -42,7 +47,9 @@ impl Store {
                     project.config_path,
                     project.disabled,
                     at,
-                    project.webhook_secret.map(|secret| secret.to_string())
+                    project.webhook_secret.map(|secret| secret.to_string()),
+                    project.integration.as_ref().map(IntegrationName::as_str),
+                    project.repository
                 ],
             )
             .map_err(|error| match is_constraint(&error) {
@@ -82,12 +89,14 @@ impl Store {
     /// Replaces what is registered of a project; its name and the time of its registration stay.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where there is none of that name.
+    /// [`StoreError::NotFound`] where there is none of that name; [`StoreError::Conflict`] where its integration does not
+    /// exist.
     pub async fn update_project(&self, project: Project) -> Result<(), StoreError> {
         self.transact(move |c| {
+            known(c, project.integration.as_ref())?;
             let changed = c.execute(
                 "UPDATE projects SET url = ?2, auth = ?3, tracked = ?4, config_path = ?5, disabled = ?6,
-                   webhook_secret = ?7 WHERE name = ?1",
+                   webhook_secret = ?7, integration = ?8, repository = ?9 WHERE name = ?1",
                 params![
                     project.name.as_str(),
                     project.url,
@@ -95,7 +104,9 @@ impl Store {
                     project.tracked,
                     project.config_path,
                     project.disabled,
-                    project.webhook_secret.map(|secret| secret.to_string())
+                    project.webhook_secret.map(|secret| secret.to_string()),
+                    project.integration.as_ref().map(IntegrationName::as_str),
+                    project.repository
                 ],
             )?;
             found(changed, &project.name)
@@ -127,6 +138,18 @@ impl Store {
             found(c.execute("DELETE FROM projects WHERE name = ?1", [name.as_str()])?, &name)
         })
         .await
+    }
+}
+
+fn known(c: &Connection, integration: Option<&IntegrationName>) -> Result<(), StoreError> {
+    let Some(name) = integration else { return Ok(()) };
+    let there: bool =
+        c.query_row("SELECT EXISTS (SELECT 1 FROM integrations WHERE name = ?1)", [name.as_str()], |row| row.get(0))?;
+    match there {
+        true => Ok(()),
+        false => Err(StoreError::Conflict(format!(
+            "integration {name} does not exist; `trueup integration list` shows those that do"
+        ))),
     }
 }
 

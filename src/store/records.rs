@@ -2,6 +2,8 @@
 
 mod deliveries;
 
+mod integration;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -9,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 pub use deliveries::{Accepted, Delivery, DeliveryFilter, DeliveryState, NewDelivery, WaitingDelivery};
 
+pub use integration::{HealthCheck, Integration, IntegrationHealth, IntegrationStanding, NotifyCursor};
+
 use crate::authority::Role;
 use crate::drift::Cause;
-use crate::ids::{CommitSha, EnvironmentRef, PlanDigest, ProjectName, RunId, SecretName, ServiceName};
+use crate::ids::{CommitSha, EnvironmentRef, IntegrationName, PlanDigest, ProjectName, RunId, SecretName, ServiceName};
 use crate::live::Health;
 use crate::live::field::FieldPath;
 use crate::secret::AuthRef;
@@ -33,6 +37,10 @@ pub struct Project {
     pub disabled: bool,
     /// The reference to the secret that proves its webhook's deliveries; without one, none is taken.
     pub webhook_secret: Option<AuthRef>,
+    /// The forge that its pull requests are reported to.
+    pub integration: Option<IntegrationName>,
+    /// Its name on that forge (`owner/name`), where the URL does not say it.
+    pub repository: Option<String>,
     /// When it was registered.
     pub created_at: Timestamp,
 }

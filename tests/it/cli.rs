@@ -51,10 +51,24 @@ fn mistyped_verbs_are_suggested() {
 fn a_secret_in_place_of_a_reference_is_never_repeated() {
     let said = say(&["env", "add", "shop/production", "--provider", "docker", "--secret", "db=hunter2-hunter2"]);
     assert_eq!(said.code, 1);
-    assert!(said.err.contains("not an auth reference"), "{}", said.err);
-    let said = say(&["project", "add", "shop", "https://example.org/shop.git", "--auth", "hunter2-hunter2"]);
-    assert_eq!(said.code, 1);
-    assert!(said.err.contains("not an auth reference"), "{}", said.err);
+    assert!(said.err.contains("not an auth reference") && !said.err.contains("hunter2"), "{}", said.err);
+    for command in [
+        &["project", "add", "shop", "https://example.org/shop.git", "--auth", "hunter2-hunter2"][..],
+        &["integration", "add", "github", "--provider", "github", "--auth", "hunter2-hunter2"],
+        &["integration", "set", "github", "--auth=hunter2-hunter2"],
+    ] {
+        let said = say(command);
+        assert_eq!(said.code, 1);
+        assert!(said.err.contains("not an auth reference") && !said.err.contains("hunter2"), "{}", said.err);
+    }
+}
+
+#[test]
+fn a_mistyped_provider_is_suggested() {
+    let said = say(&["integration", "add", "hub", "--provider", "githb"]);
+    assert!(said.code == 1 && said.err.contains("did you mean `github`?"), "{}", said.err);
+    let said = say(&["project", "set", "shop", "--repository", "https://github.com/acme/shop"]);
+    assert!(said.code == 1 && said.err.contains("--remote"), "{}", said.err);
 }
 
 #[test]

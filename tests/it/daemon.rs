@@ -69,6 +69,8 @@ impl Desk {
             config_path: ".trueup.yml".into(),
             disabled: false,
             webhook_secret: None,
+            integration: None,
+            repository: None,
             created_at: Timestamp::now(),
         };
         if self.store.project(&id.project).await.unwrap().is_none() {

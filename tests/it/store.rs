@@ -40,6 +40,8 @@ pub fn project(name: &str) -> Project {
         config_path: ".trueup.yml".into(),
         disabled: false,
         webhook_secret: None,
+        integration: None,
+        repository: None,
         created_at: at(0),
     }
 }

@@ -3,7 +3,10 @@
 pub(super) mod audit;
 pub(super) mod deliveries;
 pub(super) mod environments;
+pub(super) mod events;
+pub(super) mod integrations;
 pub(super) mod meta;
+pub(super) mod metrics;
 pub(super) mod plans;
 pub(super) mod projects;
 pub(super) mod refresh;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::ids::{EnvironmentName, EnvironmentRef, ProjectName, SecretName};
+use crate::ids::{EnvironmentName, EnvironmentRef, IntegrationName, ProjectName, SecretName};
 use crate::secret::AuthRef;
 use crate::store::records::ReadStatus;
 
@@ -28,6 +28,10 @@ pub struct ProjectView {
     /// The reference to the secret that proves its webhook's deliveries; absent: none is taken.
     #[serde(default)]
     pub webhook_secret: Option<AuthRef>,
+    /// The forge that its pull requests are reported to.
+    pub integration: Option<IntegrationName>,
+    /// Its name on that forge.
+    pub repository: Option<String>,
     /// When it was registered.
     pub created_at: Timestamp,
     /// Its environments, by name.
@@ -72,6 +76,12 @@ pub struct NewProject {
     /// The reference to the secret that proves its webhook's deliveries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_secret: Option<AuthRef>,
+    /// The forge that its pull requests are reported to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integration: Option<IntegrationName>,
+    /// Its name on that forge, `OWNER/NAME`; absent: as the URL says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
 }
 
 /// What changes of a project: absent keys stay, `null` unsets.
@@ -99,6 +109,14 @@ pub struct ProjectPatch {
     #[serde(default, deserialize_with = "set_or_unset", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<AuthRef>)]
     pub webhook_secret: Option<Option<AuthRef>>,
+    /// The forge that its pull requests are reported to.
+    #[serde(default, deserialize_with = "set_or_unset", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub integration: Option<Option<IntegrationName>>,
+    /// Its name on that forge.
+    #[serde(default, deserialize_with = "set_or_unset", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub repository: Option<Option<String>>,
 }
 
 /// An environment as it is registered. Secrets by reference.
@@ -207,7 +225,7 @@ pub struct ServiceSpec {
 }
 
 /// Tells an absent key (`None`) from `null` (`Some(None)`).
-fn set_or_unset<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+pub(super) fn set_or_unset<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de>,

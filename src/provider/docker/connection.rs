@@ -5,7 +5,7 @@ use bollard::query_parameters::ListNetworksOptions;
 use jiff::Timestamp;
 
 use super::DockerProvider;
-use super::engine::EngineError;
+use super::engine::{Engine, EngineError};
 use super::pools;
 use super::settings::Address;
 use crate::provider::{ConnectionReport, Finding, FindingLevel};
@@ -19,49 +19,12 @@ const FEW_SUBNETS: usize = 5;
 
 impl DockerProvider {
     pub(super) async fn examine(&self) -> ConnectionReport {
-        let (version, info) = match self.ask_version().await {
-            Ok(answers) => answers,
-            Err(error) => {
-                return ConnectionReport { ok: false, findings: vec![finding(FindingLevel::Error, error.to_string())] };
-            }
+        let mut findings = match look_at(&self.engine).await {
+            Ok(findings) => findings,
+            Err(unreachable) => return unreachable,
         };
-        let mut findings = vec![self.version(&version)];
-        findings.extend(transport(&self.engine.address));
-        findings.extend(runtime(&info));
-        findings.extend(clock(&info, Timestamp::now()));
         findings.push(self.probing().await);
-        match self.engine.read(|docker| async move { docker.list_networks(None::<ListNetworksOptions>).await }).await {
-            Ok(networks) => findings.push(address_pools(&info, &networks)),
-            Err(error) => {
-                findings.push(finding(FindingLevel::Error, format!("the networks cannot be listed: {error}")))
-            }
-        }
-        ConnectionReport { ok: findings.iter().all(|finding| finding.level != FindingLevel::Error), findings }
-    }
-
-    async fn ask_version(&self) -> Result<(SystemVersion, SystemInfo), EngineError> {
-        let version = self.engine.read(|docker| async move { docker.version().await }).await?;
-        let info = self.engine.read(|docker| async move { docker.info().await }).await?;
-        Ok((version, info))
-    }
-
-    fn version(&self, version: &SystemVersion) -> Finding {
-        let api = version.api_version.as_deref().unwrap_or_default();
-        let components = version.components.iter().flatten();
-        let podman = components.into_iter().any(|component| component.name.contains("Podman"));
-        let name = if podman { "Podman" } else { "Docker Engine" };
-        let number = version.version.as_deref().unwrap_or("of unknown version");
-        let message = format!("{name} {number}, API {api}, at {}", self.engine.address);
-        let parsed = api.split_once('.').and_then(|(a, b)| Some((a.parse::<u32>().ok()?, b.parse::<u32>().ok()?)));
-        match parsed {
-            Some(found) if found >= OLDEST => finding(FindingLevel::Ok, message),
-            Some(_) => helped(
-                FindingLevel::Error,
-                format!("{message}: too old"),
-                "Trueup needs API 1.41: Docker Engine 20.10 or later, or Podman 3.0 or later",
-            ),
-            None => finding(FindingLevel::Error, format!("{message}: no version of the Engine's API")),
-        }
+        report(findings)
     }
 
     async fn probing(&self) -> Finding {
@@ -79,6 +42,57 @@ impl DockerProvider {
             },
             Err(error) => finding(FindingLevel::Error, error.to_string()),
         }
+    }
+}
+
+/// An Engine on its own, without an environment on it.
+pub(super) async fn examine_engine(engine: &Engine) -> ConnectionReport {
+    look_at(engine).await.map_or_else(|unreachable| unreachable, report)
+}
+
+fn report(findings: Vec<Finding>) -> ConnectionReport {
+    ConnectionReport { ok: findings.iter().all(|finding| finding.level != FindingLevel::Error), findings }
+}
+
+/// What an Engine says of itself; `Err` is the whole report where it says nothing.
+async fn look_at(engine: &Engine) -> Result<Vec<Finding>, ConnectionReport> {
+    let (version, info) = match ask_version(engine).await {
+        Ok(answers) => answers,
+        Err(error) => return Err(report(vec![finding(FindingLevel::Error, error.to_string())])),
+    };
+    let mut findings = vec![describe(&version, &engine.address)];
+    findings.extend(transport(&engine.address));
+    findings.extend(runtime(&info));
+    findings.extend(clock(&info, Timestamp::now()));
+    match engine.read(|docker| async move { docker.list_networks(None::<ListNetworksOptions>).await }).await {
+        Ok(networks) => findings.push(address_pools(&info, &networks)),
+        Err(error) => findings.push(finding(FindingLevel::Error, format!("the networks cannot be listed: {error}"))),
+    }
+    Ok(findings)
+}
+
+async fn ask_version(engine: &Engine) -> Result<(SystemVersion, SystemInfo), EngineError> {
+    let version = engine.read(|docker| async move { docker.version().await }).await?;
+    let info = engine.read(|docker| async move { docker.info().await }).await?;
+    Ok((version, info))
+}
+
+fn describe(version: &SystemVersion, address: &Address) -> Finding {
+    let api = version.api_version.as_deref().unwrap_or_default();
+    let components = version.components.iter().flatten();
+    let podman = components.into_iter().any(|component| component.name.contains("Podman"));
+    let name = if podman { "Podman" } else { "Docker Engine" };
+    let number = version.version.as_deref().unwrap_or("of unknown version");
+    let message = format!("{name} {number}, API {api}, at {address}");
+    let parsed = api.split_once('.').and_then(|(a, b)| Some((a.parse::<u32>().ok()?, b.parse::<u32>().ok()?)));
+    match parsed {
+        Some(found) if found >= OLDEST => finding(FindingLevel::Ok, message),
+        Some(_) => helped(
+            FindingLevel::Error,
+            format!("{message}: too old"),
+            "Trueup needs API 1.41: Docker Engine 20.10 or later, or Podman 3.0 or later",
+        ),
+        None => finding(FindingLevel::Error, format!("{message}: no version of the Engine's API")),
     }
 }
 

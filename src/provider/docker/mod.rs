@@ -13,6 +13,7 @@ mod engine;
 mod events;
 mod facts;
 mod health;
+mod host;
 mod image;
 mod labels;
 mod logs;
@@ -37,6 +38,7 @@ use tokio::sync::mpsc::Sender;
 
 use self::engine::Engine;
 pub use self::engine::Engines;
+pub use self::host::DockerHost;
 pub use self::registry::Credentials;
 use self::registry::Registry;
 use self::settings::DockerSettings;
@@ -96,8 +98,7 @@ impl DockerProvider {
     ) -> Result<Self, DockerSettingsError> {
         let settings = DockerSettings::parse(settings)?;
         let engine = engines.at(&settings.address, settings.timeout);
-        let (logins, insecure) = (settings.logins.clone(), settings.insecure_registries.clone());
-        let registry = Registry::new(environment.clone(), logins, insecure, credentials);
+        let registry = Registry::new(environment.clone(), &settings, credentials);
         Ok(DockerProvider { environment, settings, engine, registry })
     }
 

@@ -7,16 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, Reference};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::engine::bounded;
-use super::settings::RegistryLogin;
+use super::settings::{DockerSettings, RegistryLogin};
 use crate::ids::EnvironmentRef;
 use crate::live::image::{ContentDigest, DEFAULT_REGISTRY, ImageRef};
+use crate::oci::{Login, RegistryClient, RegistryError, RegistryPlace};
 use crate::secret::{AuthRef, Secrets};
 
 /// How long a tag's digest is remembered.
@@ -41,12 +37,6 @@ impl Credentials for Secrets {
     }
 }
 
-/// A login whose password was resolved.
-pub(super) struct Login {
-    pub(super) username: String,
-    pub(super) password: SecretString,
-}
-
 type Digests = BTreeMap<String, (Instant, ContentDigest)>;
 
 /// The registries as one environment may use them.
@@ -54,6 +44,8 @@ pub(super) struct Registry {
     environment: EnvironmentRef,
     logins: BTreeMap<String, RegistryLogin>,
     insecure: BTreeSet<String>,
+    allowed: BTreeSet<String>,
+    token_hosts: BTreeMap<String, Vec<String>>,
     credentials: Arc<dyn Credentials>,
     digests: Mutex<Digests>,
 }
@@ -61,11 +53,18 @@ pub(super) struct Registry {
 impl Registry {
     pub(super) fn new(
         environment: EnvironmentRef,
-        logins: BTreeMap<String, RegistryLogin>,
-        insecure: BTreeSet<String>,
+        settings: &DockerSettings,
         credentials: Arc<dyn Credentials>,
     ) -> Self {
-        Registry { environment, logins, insecure, credentials, digests: Mutex::default() }
+        Registry {
+            environment,
+            logins: settings.logins.clone(),
+            insecure: settings.insecure_registries.clone(),
+            allowed: settings.allowed_registries.clone(),
+            token_hosts: settings.token_hosts.clone(),
+            credentials,
+            digests: Mutex::default(),
+        }
     }
 
     /// The login for a registry; `None` where the operator set none.
@@ -102,26 +101,27 @@ impl Registry {
         digests.get(key).filter(|(at, _)| at.elapsed() < DIGEST_TTL).map(|(_, digest)| digest.clone())
     }
 
+    /// Whether the operator named a registry, or it is one of this machine: others, which only a repository names, are
+    /// asked at public addresses only.
+    fn typed(&self, registry: &str) -> bool {
+        self.logins.contains_key(registry)
+            || self.insecure.contains(registry)
+            || self.allowed.contains(registry)
+            || self.token_hosts.contains_key(registry)
+            || loopback(registry)
+    }
+
     async fn ask(&self, image: &ImageRef) -> Result<ContentDigest, String> {
-        let auth = match self.login(&image.registry).await? {
-            Some(login) => RegistryAuth::Basic(login.username, login.password.expose_secret().to_owned()),
-            None => RegistryAuth::Anonymous,
+        let login = self.login(&image.registry).await?;
+        let place = RegistryPlace {
+            host: image.registry.to_string(),
+            plain: self.insecure.contains(image.registry.as_str()) || loopback(&image.registry),
+            typed: self.typed(&image.registry),
+            token_hosts: self.token_hosts.get(image.registry.as_str()).cloned().unwrap_or_default(),
         };
-        install_crypto();
-        let plain = self.insecure.contains(image.registry.as_str()) || loopback(&image.registry);
-        let protocol =
-            if plain { ClientProtocol::HttpsExcept(vec![image.registry.to_string()]) } else { ClientProtocol::Https };
-        let config = ClientConfig {
-            protocol,
-            connect_timeout: Some(Duration::from_secs(10)),
-            read_timeout: Some(LIMIT),
-            ..ClientConfig::default()
-        };
-        let client = Client::try_from(config).map_err(|e| explain(image, &e))?;
+        let client = RegistryClient::new(place, login, LIMIT).map_err(|error| explain(image, &error))?;
         let tag = image.tag.as_deref().unwrap_or("latest");
-        let reference = Reference::with_tag(image.registry.to_string(), image.repository.to_string(), tag.to_owned());
-        let digest = client.fetch_manifest_digest(&reference, &auth).await.map_err(|e| explain(image, &e))?;
-        digest.parse().map_err(|_| format!("the registry {} answered with no sha256 digest", image.registry))
+        client.digest(&image.repository, tag).await.map_err(|error| explain(image, &error))
     }
 }
 
@@ -134,59 +134,32 @@ pub(super) fn loopback(registry: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// TLS needs its provider once per process; `main` installs it first thing, other users of the library may not have.
-fn install_crypto() {
-    if rustls::crypto::CryptoProvider::get_default().is_none()
-        && rustls::crypto::ring::default_provider().install_default().is_err()
-    {
-        tracing::debug!("another thread installed the TLS provider first");
-    }
-}
-
-/// Why a tag could not be resolved. The client's own texts may quote a registry's answer; none quotes what was sent.
-fn explain(image: &ImageRef, error: &OciDistributionError) -> String {
+/// Why a tag could not be resolved, and what to do.
+fn explain(image: &ImageRef, error: &RegistryError) -> String {
     let name = image.familiar();
     let registry = &image.registry;
-    let login = format!("set registry.{registry}.username and registry.{registry}.password, or check them");
     match error {
-        OciDistributionError::ImageManifestNotFoundError(_) => absent(&name, registry),
-        OciDistributionError::RegistryError { envelope, .. }
-            if envelope.errors.iter().any(|e| {
-                matches!(e.code, OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound)
-            }) =>
-        {
-            absent(&name, registry)
-        }
-        OciDistributionError::ServerError { code: 404, .. } => absent(&name, registry),
-        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
+        RegistryError::Missing => format!("the registry {registry} has no {name}; push it, or correct `image`"),
+        RegistryError::Denied { .. } => {
             let hub = if registry == DEFAULT_REGISTRY { " (or the image does not exist)" } else { "" };
-            format!("the registry {registry} does not let Trueup read {name}{hub}; {login}")
+            format!(
+                "the registry {registry} does not let Trueup read {name}{hub}; set registry.{registry}.username and \
+                 registry.{registry}.password, or check them"
+            )
         }
-        OciDistributionError::ServerError { code, .. } => {
-            format!("the registry {registry} answered {code} for {name}")
+        RegistryError::ForeignRealm { host } => format!(
+            "the registry {registry} names {host} as the place for its tokens, which is not of the same site; if that is \
+             right, set registry.{registry}.token_hosts={host}"
+        ),
+        RegistryError::NotPublic(why) => format!(
+            "the registry {registry} is not asked for {name}: {why}; if that registry is meant, set \
+             allowed_registries={registry}"
+        ),
+        RegistryError::Unreachable(why) => format!("the registry {registry} cannot be reached for {name}: {why}"),
+        RegistryError::RateLimited { .. } | RegistryError::Answered { .. } | RegistryError::NotARegistry(_) => {
+            format!("the registry {registry} could not say what {name} is: {error}")
         }
-        OciDistributionError::RequestError(error) => {
-            let why =
-                if error.is_timeout() { "it did not answer in time".to_owned() } else { bounded(&sources(error)) };
-            format!("the registry {registry} cannot be reached for {name}: {why}")
-        }
-        other => format!("the registry {registry} could not say what {name} is: {}", bounded(&other.to_string())),
     }
-}
-
-fn absent(name: &str, registry: &str) -> String {
-    format!("the registry {registry} has no {name}; push it, or correct `image`")
-}
-
-/// The innermost reasons of a request's failure, without its URL.
-fn sources(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(current) = source {
-        text = current.to_string();
-        source = current.source();
-    }
-    if text.is_empty() { "the request failed".to_owned() } else { text }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ fn did_you_mean(suggestion: &Option<String>) -> String {
 }
 
 /// Every setting, as documentation and errors name them.
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 13] = [
     "host",
     "timeout",
     "tls_ca",
@@ -44,8 +44,10 @@ pub const KEYS: [&str; 11] = [
     "probe_image",
     "network",
     "insecure_registries",
+    "allowed_registries",
     "registry.HOST.username",
     "registry.HOST.password",
+    "registry.HOST.token_hosts",
 ];
 
 /// The Engine's usual socket.
@@ -100,13 +102,18 @@ pub(super) struct DockerSettings {
     pub(super) probe_image: Option<ImageRef>,
     pub(super) network: Option<String>,
     pub(super) insecure_registries: BTreeSet<String>,
+    /// Registries that may be at addresses which are not public.
+    pub(super) allowed_registries: BTreeSet<String>,
     pub(super) logins: BTreeMap<String, RegistryLogin>,
+    /// Hosts besides a registry's own site that may be asked for its tokens, by registry.
+    pub(super) token_hosts: BTreeMap<String, Vec<String>>,
 }
 
 impl DockerSettings {
     pub(super) fn parse(settings: &BTreeMap<String, String>) -> Result<Self, DockerSettingsError> {
         let mut usernames = BTreeMap::new();
         let mut passwords = BTreeMap::new();
+        let mut token_hosts = BTreeMap::new();
         for (key, value) in settings {
             if let Some((host, field)) = key.strip_prefix("registry.").and_then(|rest| rest.rsplit_once('.')) {
                 match field {
@@ -119,10 +126,16 @@ impl DockerSettings {
                         passwords.insert(registry_host(key, host)?, reference);
                         continue;
                     }
+                    "token_hosts" => {
+                        let hosts: Result<Vec<_>, _> =
+                            value.split(',').map(|host| registry_host(key, host.trim())).collect();
+                        token_hosts.insert(registry_host(key, host)?, hosts?);
+                        continue;
+                    }
                     _ => {}
                 }
             }
-            if !KEYS[..9].contains(&key.as_str()) {
+            if !KEYS[..10].contains(&key.as_str()) {
                 return Err(unknown(key));
             }
         }
@@ -137,19 +150,19 @@ impl DockerSettings {
             Some(image) => Some(image.parse::<ImageRef>().map_err(|e| invalid("probe_image", e.to_string()))?),
             None => None,
         };
-        let mut insecure_registries = BTreeSet::new();
-        for host in text("insecure_registries").unwrap_or_default().split(',').map(str::trim) {
-            if !host.is_empty() {
-                insecure_registries.insert(registry_host("insecure_registries", host)?);
-            }
-        }
+        let hosts = |key: &str| -> Result<BTreeSet<String>, DockerSettingsError> {
+            let written = text(key).unwrap_or_default().split(',').map(str::trim).filter(|host| !host.is_empty());
+            written.map(|host| registry_host(key, host)).collect()
+        };
         Ok(DockerSettings {
             address: address(settings)?,
             timeout: timeout(text("timeout"))?,
             probe_image,
             network,
-            insecure_registries,
+            insecure_registries: hosts("insecure_registries")?,
+            allowed_registries: hosts("allowed_registries")?,
             logins: logins(usernames, passwords)?,
+            token_hosts,
         })
     }
 }

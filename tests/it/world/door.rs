@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
 use ring::digest::{SHA256, digest};
@@ -13,11 +14,16 @@ use tokio_util::sync::CancellationToken;
 use trueup::audit::Audit;
 use trueup::authority::Role;
 use trueup::http::webhook::{InboxBell, WebhookSettings, Webhooks};
+use trueup::events::Events;
 use trueup::http::{ApiState, Listeners, Nudge, listen, openapi, serve};
 use trueup::ids::EnvironmentRef;
+use trueup::integration::{Catalog, Connectors, Parts};
+use trueup::metrics::Metrics;
+use trueup::provider::docker::Engines;
 use trueup::provider::{Connect, SharedProvider};
 use trueup::secret::Secrets;
 use trueup::store::InboxBound;
+use trueup::secret::Secrets;
 use trueup::store::records::{Environment, Project};
 
 use crate::world::house::House;
@@ -26,6 +32,8 @@ use crate::world::runtime::Runtime;
 /// A house with its door open.
 pub struct Door {
     pub house: House,
+    pub catalog: Catalog,
+    pub events: Events,
     pub socket: PathBuf,
     pub tcp: SocketAddr,
     pub nudged: Arc<Mutex<Vec<String>>>,
@@ -82,7 +90,20 @@ impl Door {
         let bell = Arc::new(InboxBell::default());
         let secrets = Secrets::new(Arc::new(Audit::new(house.store.clone())), house.state.path()).unwrap();
         let webhooks = Webhooks::new(house.store.clone(), secrets, webhooks, Arc::clone(&bell));
+        let secrets = Secrets::new(Arc::new(Audit::new(house.store.clone())), house.state.path()).unwrap();
+        let events = Events::new(house.store.clone());
+        let metrics = Metrics::default();
+        let catalog = Catalog::new(Parts {
+            store: house.store.clone(),
+            events: events.clone(),
+            metrics: metrics.clone(),
+            connect: Arc::new(Connectors::new(secrets, Engines::default())),
+            limit: Duration::from_secs(10),
+        });
         let state = ApiState {
+            catalog: catalog.clone(),
+            events: events.clone(),
+            metrics,
             store: house.store.clone(),
             passes: house.passes.clone(),
             syncs: house.syncs.clone(),
@@ -96,7 +117,7 @@ impl Door {
         let server = tokio::spawn(serve(Listeners { unix, tcp: Some(tcp) }, state));
         let local = Client::builder().unix_socket(socket.clone()).no_proxy().build().unwrap();
         let far = Client::builder().no_proxy().build().unwrap();
-        Door { house, socket, tcp: address, nudged, bell, shutdown, server, local, far }
+        Door { catalog, events, house, socket, tcp: address, nudged, bell, shutdown, server, local, far }
     }
 
     /// Asks over the Unix socket as whoever runs the tests: an admin.

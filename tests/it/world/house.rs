@@ -117,6 +117,8 @@ impl House {
             config_path: ".trueup.yml".into(),
             disabled: false,
             webhook_secret: None,
+            integration: None,
+            repository: None,
             created_at: Timestamp::now(),
         };
         store.add_project(project).await.unwrap();

@@ -32,6 +32,8 @@ impl Gate {
             config_path: ".trueup.yml".into(),
             disabled: false,
             webhook_secret: None,
+            integration: None,
+            repository: None,
             created_at: Timestamp::now(),
         };
         store.add_project(project).await.unwrap();

@@ -19,14 +19,26 @@ pub(in crate::http) async fn create(
     Caller(actor): Caller,
     Body(new): Body<NewProject>,
 ) -> Result<(StatusCode, Json<ProjectView>), Problem> {
-    let NewProject { name, url, auth, tracked, config_path, webhook_secret } = new;
+    let NewProject { name, url, auth, tracked, config_path, webhook_secret, integration, repository } = new;
     validate::config_path(&config_path)?;
     if let Some(tracked) = &tracked {
         validate::reference("tracked", tracked)?;
     }
     let now = Timestamp::now();
     let url = validate::url(&url)?;
-    let project = Project { name, url, auth, tracked, config_path, disabled: false, webhook_secret, created_at: now };
+    let project = Project {
+        name,
+        url,
+        auth,
+        tracked,
+        config_path,
+        disabled: false,
+        webhook_secret,
+        integration,
+        repository,
+        created_at: now,
+    };
+    super::check_forge(&state.store, &project).await?;
     state.audit.allowed(&actor, "project add", project.name.as_str(), now).await?;
     state.store.add_project(project.clone()).await?;
     state.webhooks.forget_secrets();

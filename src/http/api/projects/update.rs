@@ -20,7 +20,7 @@ pub(in crate::http) async fn update(
     Body(patch): Body<ProjectPatch>,
 ) -> Result<Json<ProjectView>, Problem> {
     let mut project = super::find(&state.store, &project).await?;
-    let ProjectPatch { url, auth, tracked, config_path, disabled, webhook_secret } = patch;
+    let ProjectPatch { url, auth, tracked, config_path, disabled, webhook_secret, integration, repository } = patch;
     if let Some(url) = url {
         project.url = validate::url(&url)?;
     }
@@ -41,6 +41,9 @@ pub(in crate::http) async fn update(
         project.webhook_secret = webhook_secret;
     }
     project.disabled = disabled.unwrap_or(project.disabled);
+    project.integration = integration.unwrap_or(project.integration);
+    project.repository = repository.unwrap_or(project.repository);
+    super::check_forge(&state.store, &project).await?;
     state.audit.allowed(&actor, "project set", project.name.as_str(), Timestamp::now()).await?;
     state.store.update_project(project.clone()).await?;
     state.webhooks.forget_secrets();
