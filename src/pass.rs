@@ -5,8 +5,10 @@
 mod complete;
 mod error;
 mod file;
+mod fork;
 mod keep;
 mod polls;
+mod pull;
 mod read;
 mod seen;
 mod verify;
@@ -20,6 +22,7 @@ use jiff::Timestamp;
 
 pub use crate::pass::error::PassError;
 pub use crate::pass::file::plan_file;
+pub use crate::pass::pull::{PullFacts, head_refs};
 pub(crate) use crate::pass::read::tracked_ref;
 pub use crate::pass::seen::Looks;
 pub use crate::pass::why::Why;
@@ -28,6 +31,7 @@ use crate::declared::Declared;
 use crate::deploy::check::check_of;
 use crate::drift::compare::compare;
 use crate::drift::seal::seal;
+use crate::drift::{Base, Gaps};
 use crate::git::Git;
 use crate::ids::{CommitSha, EnvironmentRef, RunId, ServiceName};
 use crate::live::Live;
@@ -87,6 +91,13 @@ pub(crate) struct Reading {
     pub(crate) commit: Option<CommitSha>,
     pub(crate) notes: Vec<String>,
     pub(crate) no_file: bool,
+}
+
+/// What a plan rests on beside what is declared and what runs.
+struct Sight<'a> {
+    base: &'a Base,
+    gaps: &'a Gaps,
+    unprobeable: BTreeMap<ServiceName, String>,
 }
 
 impl Passes {
@@ -206,11 +217,26 @@ impl Passes {
         options: PlanOptions,
         actor: &str,
     ) -> Result<(Plan, Live), PassError> {
-        let Reading { mut declared, reference, commit, mut notes, no_file: _ } = reading;
+        let mut reading = reading;
         let base = self.parts.store.base(&site.environment.id).await?;
-        let (gaps, mut live) = tokio::join!(self.complete(&mut declared, site, actor), site.provider.observe());
-        seal(&mut live, &declared, &base, &|value| self.parts.secrets.fingerprint(value));
-        let drift = compare(&declared, &gaps, &base, &live, &site.can);
+        let (gaps, live) = tokio::join!(self.complete(&mut reading.declared, site, actor), site.provider.observe());
+        let unprobeable = unprobeable(&*site.provider, &reading.declared).await;
+        Ok(self.plan_over(site, reading, options, &Sight { base: &base, gaps: &gaps, unprobeable }, live))
+    }
+
+    /// The same over what was seen already.
+    fn plan_over(
+        &self,
+        site: &Site,
+        reading: Reading,
+        options: PlanOptions,
+        sight: &Sight<'_>,
+        mut live: Live,
+    ) -> (Plan, Live) {
+        let Reading { declared, reference, commit, mut notes, no_file: _ } = reading;
+        let Sight { base, gaps, unprobeable } = sight;
+        seal(&mut live, &declared, base, &|value| self.parts.secrets.fingerprint(value));
+        let drift = compare(&declared, gaps, base, &live, &site.can);
         if options.rollback_to.is_some() {
             notes.push("a rollback uses the recorded images and the secrets of now, and runs no pipelines".to_owned());
         }
@@ -219,12 +245,12 @@ impl Passes {
             reference,
             commit,
             options,
-            unprobeable: unprobeable(&*site.provider, &declared).await,
+            unprobeable: unprobeable.clone(),
             notes,
             made_at: Timestamp::now(),
         };
-        let plan = make(&declared, &base, &drift, &site.can, context);
-        Ok((plan, live))
+        let plan = make(&declared, base, &drift, &site.can, context);
+        (plan, live)
     }
 
     /// The provider of an environment, for reading logs, testing the connection and carrying out steps.

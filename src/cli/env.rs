@@ -15,6 +15,7 @@ use crate::cli::{Outcome, findings, missing};
 use crate::http::dto::{EnvironmentPatch, EnvironmentView, NewEnvironment};
 use crate::ids::{EnvironmentRef, ProjectName, SecretName};
 use crate::provider::ConnectionReport;
+use crate::report::detail::ReportDetail;
 use crate::secret::AuthRef;
 
 /// Where services run, and with which secrets
@@ -71,6 +72,12 @@ struct Given {
     /// Allow commits to be synced that are not reachable from the tracked ref
     #[arg(long)]
     allow_untracked: bool,
+    /// How much reports on the forge show: full, names-only (no values), or off
+    #[arg(long, value_name = "HOW")]
+    report_detail: Option<ReportDetail>,
+    /// Plan pull requests of forks too: what they declare against what was last applied, without a look at what runs
+    #[arg(long)]
+    plan_forks: bool,
     /// The system user that `local` processes run as
     #[arg(long, value_name = "USER")]
     run_as: Option<String>,
@@ -128,6 +135,9 @@ pub(super) struct Set {
     /// Refuse commits that are not reachable from the tracked ref
     #[arg(long, conflicts_with = "allow_untracked")]
     refuse_untracked: bool,
+    /// Plan no pull requests of forks
+    #[arg(long, conflicts_with = "plan_forks")]
+    refuse_forks: bool,
 }
 
 /// Forget an environment; what runs goes on running
@@ -215,6 +225,8 @@ impl Add {
             values: given.values.iter().map(|Pair(key, value)| (key.clone(), value.clone())).collect(),
             allow_host_paths: given.allow_host_paths.clone(),
             allow_untracked: given.allow_untracked,
+            report_detail: given.report_detail.unwrap_or_default(),
+            plan_forks: given.plan_forks,
             run_as: given.run_as.clone(),
         }
     }
@@ -237,6 +249,8 @@ impl Set {
             values: merged(&given.values, &self.no_values),
             allow_host_paths: host_paths,
             allow_untracked: (given.allow_untracked || self.refuse_untracked).then_some(given.allow_untracked),
+            report_detail: given.report_detail,
+            plan_forks: (given.plan_forks || self.refuse_forks).then_some(given.plan_forks),
             run_as: given.run_as.clone().map(Some),
         }
     }
@@ -330,6 +344,8 @@ async fn show(verb: &Show, client: &Client, terminal: &mut Terminal) -> anyhow::
         fact("host path", format!("{path} (allowed)"));
     }
     fact("commits", if view.allow_untracked { "any may be synced" } else { "only tracked ones may be synced" }.into());
+    fact("reports", view.report_detail.to_string());
+    fact("forks", if view.plan_forks { "their pull requests are planned" } else { "not planned" }.into());
     if let Some(user) = &view.run_as {
         fact("runs as", user.clone());
     }

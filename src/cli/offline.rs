@@ -193,6 +193,8 @@ fn records(offline: &Offline, id: &EnvironmentRef, word: &str, at: Timestamp) ->
         values: pairs(&offline.values),
         allow_host_paths: offline.allow_host_paths.clone(),
         allow_untracked: false,
+        report_detail: Default::default(),
+        plan_forks: false,
         run_as: None,
         created_at: at,
     };

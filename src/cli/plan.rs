@@ -11,9 +11,11 @@ use crate::cli::client::{Client, ClientError};
 use crate::cli::offline::{self, Offline};
 use crate::cli::terminal::Terminal;
 use crate::cli::{Outcome, missing};
-use crate::http::dto::PlanRequest;
+use crate::http::dto::{EnvironmentView, PlanRequest, PullRequestBody};
 use crate::ids::{EnvironmentRef, ServiceName};
 use crate::plan::Plan;
+use crate::report::pull::{PullOutcome, PullReport};
+use crate::report::pull_text;
 
 /// What would a sync change, field by field, and why?
 ///
@@ -27,6 +29,7 @@ Examples:
   trueup plan shop/production                      the tip of the tracked branch
   trueup plan shop/production --ref feature        any branch, tag, commit, or refs/pull/7/head
   trueup plan shop/production --service web        only this service
+  trueup plan shop/production --pull 7             what merging pull request 7 and then syncing would change
   trueup plan --file .trueup.yml --provider docker --project shop --environment production
 
 Reading it: + create, ~ change, -/+ replace, - delete. Each changed field says its cause:
@@ -41,6 +44,9 @@ pub(super) struct PlanArgs {
     target: Option<EnvironmentRef>,
     #[command(flatten)]
     options: Options,
+    /// What merging this pull request into the tracked branch would change, as it would be reported
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["reference", "services", "prune", "file"])]
+    pull: Option<u64>,
     #[command(flatten)]
     offline: Offline,
     /// Print the plan as JSON
@@ -97,8 +103,45 @@ pub(super) async fn run_offline(verb: &PlanArgs, terminal: &mut Terminal) -> any
 /// Asks the daemon for the plan and shows it.
 pub(super) async fn run(verb: &PlanArgs, context: Context<'_>) -> anyhow::Result<Outcome> {
     let Some(target) = &verb.target else { bail!("name an environment, as PROJECT/ENVIRONMENT") };
+    if let Some(number) = verb.pull {
+        return pull(target, number, verb.json, context).await;
+    }
     let plan = make(&context.client, target, &verb.options.request()).await?;
     present(&plan, verb.json, context.terminal)
+}
+
+/// Asks the daemon for a report on a pull request and shows one environment of it.
+async fn pull(target: &EnvironmentRef, number: u64, json: bool, context: Context<'_>) -> anyhow::Result<Outcome> {
+    let Context { client, terminal } = context;
+    let view: Result<EnvironmentView, ClientError> =
+        client.get(&format!("/projects/{}/environments/{}", target.project, target.environment)).await;
+    if let Err(error) = view {
+        return Err(missing::explain(&client, target, error).await);
+    }
+    let path = format!("/projects/{}/pulls/{number}/report", target.project);
+    let mut report: PullReport = client.send(Method::POST, &path, &PullRequestBody::default()).await?;
+    report.environments.retain(|of| of.environment == target.environment);
+    let Some(found) = report.environments.first() else {
+        bail!("the ref that {target} tracks does not exist, so nothing can be merged into it");
+    };
+    let outcome = match &found.outcome {
+        PullOutcome::Planned(planned) => {
+            let empty = planned.changing().next().is_none() && planned.orphans.is_empty();
+            match (empty, planned.unknowns.is_empty()) {
+                (false, _) => Outcome::Drift,
+                (true, true) => Outcome::Done,
+                (true, false) => Outcome::Unclear,
+            }
+        }
+        PullOutcome::NoFile { .. } => Outcome::Done,
+        PullOutcome::Conflict { .. } | PullOutcome::Invalid { .. } | PullOutcome::NotPlanned { .. } => Outcome::Unclear,
+    };
+    if json {
+        terminal.json(&report)?;
+    } else {
+        terminal.text(&pull_text::environment(&report, found))?;
+    }
+    Ok(outcome)
 }
 
 /// A fresh plan from the daemon.

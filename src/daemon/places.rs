@@ -86,6 +86,8 @@ mod tests {
             values: Default::default(),
             allow_host_paths: Vec::new(),
             allow_untracked: false,
+            report_detail: Default::default(),
+            plan_forks: false,
             run_as: None,
             created_at: Timestamp::UNIX_EPOCH,
         }

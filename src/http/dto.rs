@@ -19,7 +19,9 @@ pub use registration::{
     ProjectView, ServiceSpec,
 };
 pub use standing::{ServiceStatus, ServiceSync, StatusView, SyncState, WhyBase, WhyDeclared, WhyView};
-pub use work::{LogLine, NothingToDo, PlanRequest, RefreshStarted, RollbackBody, RunDetail, RunStarted, SyncBody};
+pub use work::{
+    LogLine, NothingToDo, PlanRequest, PullRequestBody, RefreshStarted, RollbackBody, RunDetail, RunStarted, SyncBody,
+};
 
 use crate::authority::Role;
 pub use crate::store::records::{

@@ -14,8 +14,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::api::{
-    audit, deliveries, environments, events, integrations, meta, metrics, plans, projects, refresh, runs, services,
-    status, tokens,
+    audit, deliveries, environments, events, integrations, meta, metrics, plans, projects, pulls, refresh, runs,
+    services, status, tokens,
 };
 use super::gate::{Gate, pass};
 use super::problem::Problem;
@@ -65,6 +65,8 @@ fn table() -> Vec<Guarded> {
         (Configure, routes!(services::remove::remove)),
         (Read, routes!(services::logs::logs)),
         (Read, routes!(plans::show)),
+        (Read, routes!(pulls::show)),
+        (Refresh, routes!(pulls::report)),
         (Refresh, routes!(refresh::refresh)),
         (Read, routes!(status::status)),
         (Read, routes!(runs::show::show)),

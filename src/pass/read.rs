@@ -25,6 +25,18 @@ pub(crate) fn tracked_ref(project: &Project, environment: &Environment) -> Strin
     environment.tracked.clone().or_else(|| project.tracked.clone()).unwrap_or_else(|| REMOTE_HEAD.to_owned())
 }
 
+/// Where a file's content was read, for templates and sources.
+pub(super) struct Origin {
+    /// The commit; of a merge that is none yet, the one that is merged.
+    pub(super) commit: CommitSha,
+    /// The branch, where it is one.
+    pub(super) branch: Option<String>,
+    /// The tag, where it is one.
+    pub(super) tag: Option<String>,
+    /// The files of a merge that is no commit yet; `None` for those of the commit.
+    pub(super) tree: Option<Vec<crate::git::TreeEntry>>,
+}
+
 impl Passes {
     /// The ref that an environment tracks.
     ///
@@ -54,36 +66,59 @@ impl Passes {
             .await?
             .ok_or_else(|| PassError::NoRef { project: site.project.name.clone(), reference: reference.clone() })?;
         git.fetch(&remote, &resolved).await?;
+        self.read_at(site, &remote, reference, &resolved).await
+    }
+
+    /// Reads and resolves the file at a commit that was fetched.
+    pub(super) async fn read_at(
+        &self,
+        site: &Site,
+        remote: &Remote,
+        reference: String,
+        resolved: &ResolvedRef,
+    ) -> Result<Reading, PassError> {
+        let bytes = self.parts.git.read_file(remote, &resolved.commit, &site.project.config_path).await?;
+        let name = |prefix: &str| resolved.full_name.strip_prefix(prefix).map(str::to_owned);
+        let from = Origin {
+            commit: resolved.commit.clone(),
+            branch: name("refs/heads/"),
+            tag: name("refs/tags/"),
+            tree: None,
+        };
+        self.resolve(site, remote, reference, from, bytes).await
+    }
+
+    /// Resolves a file's content for an environment.
+    pub(super) async fn resolve(
+        &self,
+        site: &Site,
+        remote: &Remote,
+        reference: String,
+        from: Origin,
+        bytes: Option<Vec<u8>>,
+    ) -> Result<Reading, PassError> {
         let path = &site.project.config_path;
-        let commit = Some(resolved.commit.clone());
-        let Some(bytes) = git.read_file(&remote, &resolved.commit, path).await? else {
-            let note = format!(
-                "{path} does not exist at {}: nothing is declared, and nothing is withdrawn",
-                resolved.commit.short()
-            );
+        let commit = Some(from.commit.clone());
+        let short = from.commit.short().to_owned();
+        let Some(bytes) = bytes else {
+            let note = format!("{path} does not exist at {short}: nothing is declared, and nothing is withdrawn");
             return Ok(Reading { declared: Declared::default(), reference, commit, notes: vec![note], no_file: true });
         };
         let file = parse(path, &bytes).map_err(PassError::Invalid)?;
-        let context = self.context(site, &remote, &resolved, &file).await?;
+        let context = self.context(site, remote, from, &file).await?;
         let declared = file.resolve(&context).map_err(PassError::Invalid)?;
         let notes = match declared.services {
             Some(_) => Vec::new(),
             None => vec![format!(
-                "{path} at {} declares no services for {}: nothing is withdrawn",
-                resolved.commit.short(),
+                "{path} at {short} declares no services for {}: nothing is withdrawn",
                 site.environment.id.environment
             )],
         };
         Ok(Reading { declared, reference, commit, notes, no_file: false })
     }
 
-    async fn context(
-        &self,
-        site: &Site,
-        remote: &Remote,
-        resolved: &ResolvedRef,
-        file: &File,
-    ) -> Result<Context, PassError> {
+    async fn context(&self, site: &Site, remote: &Remote, from: Origin, file: &File) -> Result<Context, PassError> {
+        let Origin { commit, branch, tag, tree: merged } = from;
         let git = &self.parts.git;
         let id = &site.environment.id;
         let registered = self.parts.store.services(id).await?;
@@ -91,7 +126,10 @@ impl Passes {
         let tree = match file.needs_tree(&id.environment, source_is_leaf) {
             false => None,
             true => {
-                let entries = git.tree(remote, &resolved.commit).await?;
+                let entries = match merged.clone() {
+                    Some(entries) => entries,
+                    None => git.tree(remote, &commit).await?,
+                };
                 Some(
                     entries
                         .into_iter()
@@ -101,12 +139,15 @@ impl Passes {
             }
         };
         // Asking for tags costs a round trip; a service that never says Version needs none.
-        let version =
-            if file.uses_version(&id.environment) { git.version_tag(remote, &resolved.commit).await? } else { None };
+        let version = match file.uses_version(&id.environment) && merged.is_none() {
+            true => git.version_tag(remote, &commit).await?,
+            // A merge that is no commit yet has no tag.
+            false => None,
+        };
         Ok(Context {
-            commit: Some(resolved.commit.clone()),
-            branch: resolved.full_name.strip_prefix("refs/heads/").map(str::to_owned),
-            tag: resolved.full_name.strip_prefix("refs/tags/").map(str::to_owned),
+            commit: Some(commit),
+            branch,
+            tag,
             version,
             values: site.environment.values.clone(),
             tree,

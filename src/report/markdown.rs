@@ -14,6 +14,7 @@ use crate::report::pull::PullReport;
 
 pub use crate::report::markdown::budget::LengthUnit;
 pub(super) use crate::report::markdown::budget::fit;
+pub(super) use crate::report::markdown::environment::summary as environment_summary;
 pub use crate::report::markdown::fence::fenced;
 pub(super) use crate::report::markdown::fence::link;
 

@@ -4,6 +4,8 @@
 //! A value of what runs is shown only where base holds that leaf as plain. A value that the operator supplies through a
 //! template is shown as nothing but that. Secrets are what they are everywhere.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -93,14 +95,15 @@ impl Leaving<'_> {
     pub fn planned(&self, parts: &Parts<'_>, tip: CommitSha) -> PlannedPull {
         // What is undone are changes of that plan, so it says what was written.
         let before = Leaving { plan: self.without, ..*self };
+        let [pull_request, waiting, live] = self.in_parts([&parts.own, &parts.waiting, &parts.live]);
         PlannedPull {
             detail: self.detail,
             observed: self.observed,
             tip,
-            pull_request: parts.own.iter().map(|part| self.service(part)).collect(),
+            pull_request,
             undone: parts.undone.iter().map(|part| before.service(part)).collect(),
-            waiting: parts.waiting.iter().map(|part| self.service(part)).collect(),
-            live: parts.live.iter().map(|part| self.service(part)).collect(),
+            waiting,
+            live,
             blocked: self.blocked(),
             unknowns: self.plan.unknowns.iter().map(|unknown| self.unknown(unknown)).collect(),
             orphans: parts
@@ -113,6 +116,21 @@ impl Leaving<'_> {
             notes: self.plan.notes.iter().map(|note| reason(note)).collect(),
             merged: None,
         }
+    }
+
+    /// The parts, masked; what is said of a service as a whole is said in the first that it is in.
+    fn in_parts(&self, parts: [&[Part<'_>]; 3]) -> [Vec<PublicService>; 3] {
+        let mut told = BTreeSet::new();
+        parts.map(|part| {
+            let masked = |part: &Part<'_>| {
+                let mut service = self.service(part);
+                if !told.insert(part.action.service.clone()) {
+                    service.notes.clear();
+                }
+                service
+            };
+            part.iter().map(masked).collect()
+        })
     }
 
     /// One service's part, masked.
@@ -258,10 +276,9 @@ fn is_operators(leaf: &BaseLeaf) -> bool {
 
 /// A reason on one line, cut.
 fn reason(text: &str) -> String {
-    let text = words::printable(text);
     match text.char_indices().nth(REASON_MAX) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
+        Some((at, _)) => format!("{}…", words::printable(&text[..at])),
+        None => words::printable(text),
     }
 }
 

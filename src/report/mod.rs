@@ -13,6 +13,7 @@ pub mod moved;
 pub mod parts;
 pub mod pull;
 mod pull_rows;
+pub mod pull_text;
 mod rows;
 pub mod status;
 mod style;

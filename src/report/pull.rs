@@ -60,7 +60,7 @@ pub struct EnvironmentReport {
 
 /// What would become of an environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum PullOutcome {
     /// It was planned.
     Planned(Box<PlannedPull>),

@@ -82,10 +82,10 @@ pub(super) fn lines(change: &PublicChange, kind: ActionKind, width: usize, tense
 
 /// The field as a line shows it.
 pub(super) fn field(change: &PublicChange) -> String {
-    let text = words::printable(&change.field.to_string());
+    let text = change.field.to_string();
     match text.char_indices().nth(FIELD_SHOWN) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
+        Some((at, _)) => format!("{}…", words::printable(&text[..at])),
+        None => words::printable(&text),
     }
 }
 
@@ -94,9 +94,11 @@ fn declared(change: &PublicChange) -> Option<String> {
 }
 
 fn remarks(change: &PublicChange) -> Vec<String> {
-    let last = change.last_applied.as_ref().map(|value| format!("last applied: {}", value.words()));
+    let known = |value: &&PublicValue| **value != PublicValue::HiddenValue;
+    let last = change.last_applied.as_ref().filter(known).map(|value| format!("last applied: {}", value.words()));
     let instead = change.instead_of.as_ref().map(|value| match value {
         PublicValue::Absent => "waiting before: to be withdrawn".to_owned(),
+        PublicValue::HiddenValue => "something else was waiting".to_owned(),
         value => format!("waiting before: {}", value.words()),
     });
     let commit = change.every_commit.then(|| "changes with every commit".to_owned());
@@ -179,6 +181,7 @@ fn moved(change: &PublicChange) -> &'static str {
         (ChangeKind::Withdraw, _, _) => "the operator no longer sets it",
         (ChangeKind::Set, FieldPath::Image, _) => "the tag means another image now, or the operator's setting changed",
         (ChangeKind::Set, _, Some(PublicValue::Secret)) => "the secret's value changed",
+        (ChangeKind::Set, _, Some(PublicValue::HiddenValue)) => "what the operator supplies changed",
         (ChangeKind::Set, _, _) => "the operator's setting changed",
     }
 }

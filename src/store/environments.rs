@@ -9,7 +9,7 @@ use super::{Store, StoreError};
 use crate::ids::{EnvironmentRef, ProjectName};
 
 const COLUMNS: &str = "project, name, provider, settings, tracked, secrets, template_values, allow_host_paths, \
-                       allow_untracked, run_as, created_at";
+                       allow_untracked, run_as, created_at, report_detail, plan_forks";
 
 fn environment(row: &Row<'_>) -> rusqlite::Result<Environment> {
     Ok(Environment {
@@ -23,6 +23,8 @@ fn environment(row: &Row<'_>) -> rusqlite::Result<Environment> {
         allow_untracked: row.get(8)?,
         run_as: row.get(9)?,
         created_at: time(row, 10)?,
+        report_detail: text(row, 11)?,
+        plan_forks: row.get(12)?,
     })
 }
 
@@ -47,8 +49,8 @@ impl Store {
             }
             c.execute(
                 "INSERT INTO environments (project, name, provider, settings, tracked, secrets, template_values,
-                    allow_host_paths, allow_untracked, run_as, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                    allow_host_paths, allow_untracked, run_as, created_at, report_detail, plan_forks)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                 params![
                     id.project.as_str(),
                     id.environment.as_str(),
@@ -60,7 +62,9 @@ impl Store {
                     to_json(&environment.allow_host_paths)?,
                     environment.allow_untracked,
                     environment.run_as,
-                    at
+                    at,
+                    environment.report_detail.word(),
+                    environment.plan_forks
                 ],
             )?;
             Ok(())
@@ -117,7 +121,7 @@ impl Store {
             }
             let changed = c.execute(
                 "UPDATE environments SET provider = ?3, settings = ?4, tracked = ?5, secrets = ?6, template_values = ?7,
-                    allow_host_paths = ?8, allow_untracked = ?9, run_as = ?10
+                    allow_host_paths = ?8, allow_untracked = ?9, run_as = ?10, report_detail = ?11, plan_forks = ?12
                  WHERE project = ?1 AND name = ?2",
                 params![
                     id.project.as_str(),
@@ -129,7 +133,9 @@ impl Store {
                     to_json(&after.values)?,
                     to_json(&after.allow_host_paths)?,
                     after.allow_untracked,
-                    after.run_as
+                    after.run_as,
+                    after.report_detail.word(),
+                    after.plan_forks
                 ],
             )?;
             found(changed, id)

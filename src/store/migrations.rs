@@ -12,6 +12,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_initial.sql", include_str!("../../schema/sql/0001_initial.sql")),
     ("0002_deliveries.sql", include_str!("../../schema/sql/0002_deliveries.sql")),
     ("0003_integrations.sql", include_str!("../../schema/sql/0003_integrations.sql")),
+    ("0004_reports.sql", include_str!("../../schema/sql/0004_reports.sql")),
 ];
 
 /// Brings the database to the newest format.

@@ -19,6 +19,7 @@ mod meta;
 mod migrations;
 mod plans;
 mod projects;
+mod pull_reports;
 mod reads;
 pub mod records;
 mod releases;
@@ -37,10 +38,9 @@ use tokio::sync::Semaphore;
 
 pub use deliveries::{InboxBound, SAME_BODY_WITHIN};
 pub use error::StoreError;
-pub use events::EVENTS_KEPT;
 pub use retention::{
-    AUDIT_KEPT, AUDIT_ROWS_MAX, DELIVERIES_BYTES_MAX, DELIVERIES_KEPT, DELIVERIES_ROWS_MAX, PLANS_KEPT, RUN_LINES_KEPT,
-    RUNS_KEPT, RUNS_KEPT_MIN, Swept,
+    AUDIT_KEPT, AUDIT_ROWS_MAX, DELIVERIES_BYTES_MAX, DELIVERIES_KEPT, DELIVERIES_ROWS_MAX, PLANS_KEPT,
+    PULL_REPORTS_KEPT, RUN_LINES_KEPT, RUNS_KEPT, RUNS_KEPT_MIN, Swept,
 };
 pub use run_lines::{LINE_BYTES_MAX, LINES_PER_RUN_MAX};
 pub use runs::RunStart;

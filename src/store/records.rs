@@ -18,6 +18,7 @@ use crate::drift::Cause;
 use crate::ids::{CommitSha, EnvironmentRef, IntegrationName, PlanDigest, ProjectName, RunId, SecretName, ServiceName};
 use crate::live::Health;
 use crate::live::field::FieldPath;
+use crate::report::detail::ReportDetail;
 use crate::secret::AuthRef;
 
 /// A project as the operator registered it.
@@ -64,6 +65,10 @@ pub struct Environment {
     pub allow_host_paths: Vec<String>,
     /// Whether commits that are not reachable from the tracked ref may be synced.
     pub allow_untracked: bool,
+    /// How much reports that leave the house show of it.
+    pub report_detail: ReportDetail,
+    /// Whether pull requests whose head is a fork's are planned.
+    pub plan_forks: bool,
     /// The system user that `local` processes run as.
     pub run_as: Option<String>,
     /// When it was registered.

@@ -10,6 +10,8 @@ use super::{Store, StoreError};
 
 /// How long a plan is kept that no run cites and that is no environment's latest.
 pub const PLANS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How long the newest report on a pull request is kept.
+pub const PULL_REPORTS_KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How long a run's output is kept.
 pub const RUN_LINES_KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How long a run and its journal are kept that left no kept release.
@@ -56,6 +58,7 @@ impl Store {
         let (plans, lines, runs, audit) =
             (before(PLANS_KEPT)?, before(RUN_LINES_KEPT)?, before(RUNS_KEPT)?, before(AUDIT_KEPT)?);
         let deliveries = self.sweep_deliveries(now).await?;
+        let reports = before(PULL_REPORTS_KEPT)?;
         self.transact(move |c| {
             let runs = c.execute(
                 "DELETE FROM runs WHERE state <> 'running' AND started_at < ?1
@@ -73,6 +76,7 @@ impl Store {
                    AND digest NOT IN (SELECT latest_plan FROM environments WHERE latest_plan IS NOT NULL)",
                 [plans],
             )?;
+            c.execute("DELETE FROM pull_reports WHERE made_at < ?1", [reports])?;
             let audit = c.execute(
                 "DELETE FROM audit WHERE last_at < ?1
                    OR id <= (SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?2)",

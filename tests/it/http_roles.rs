@@ -49,6 +49,8 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Value>)> {
         ("DELETE", env("/services/web"), Admin, None),
         ("GET", env("/services/web/logs"), Viewer, None),
         ("GET", "/api/v1/plans/0123456789".into(), Viewer, None),
+        ("GET", "/api/v1/projects/nope/pulls/7/report".into(), Viewer, None),
+        ("POST", "/api/v1/projects/nope/pulls/7/report".into(), Operator, Some(json!({}))),
         ("POST", "/api/v1/refresh".into(), Operator, None),
         ("GET", "/api/v1/status".into(), Viewer, None),
         ("GET", "/api/v1/runs/99".into(), Viewer, None),

@@ -6,6 +6,7 @@
 mod cli;
 mod cli_daemon;
 mod cli_deliveries;
+mod cli_pull;
 mod crash;
 mod crash_local;
 mod daemon;
@@ -62,7 +63,10 @@ mod notify;
 mod plan_applied;
 mod plan_digest;
 mod plan_rules;
+mod pull;
 mod quickstart;
+mod report_markdown;
+mod report_parts;
 mod store;
 mod sync;
 mod webhook_payloads;

@@ -13,6 +13,7 @@ use trueup::live::Health;
 use trueup::live::field::FieldPath;
 use trueup::live::value::Value;
 use trueup::plan::{PLAN_FORMAT, Plan, PlanOptions};
+use trueup::report::detail::ReportDetail;
 use trueup::store::records::{
     AuditEntry, Environment, Project, ReadState, ReadStatus, RegisteredService, ReplicaHealth, RunKind, RunState,
     ServiceHealth,
@@ -56,6 +57,8 @@ pub fn environment(id: &EnvironmentRef) -> Environment {
         values: BTreeMap::from([("REGION".into(), "eu".into())]),
         allow_host_paths: vec!["/srv".into()],
         allow_untracked: true,
+        report_detail: ReportDetail::NamesOnly,
+        plan_forks: true,
         run_as: Some("shop".into()),
         created_at: at(1),
     }

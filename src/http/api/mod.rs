@@ -9,6 +9,7 @@ pub(super) mod meta;
 pub(super) mod metrics;
 pub(super) mod plans;
 pub(super) mod projects;
+pub(super) mod pulls;
 pub(super) mod refresh;
 pub(super) mod runs;
 pub(super) mod services;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::ids::{EnvironmentName, EnvironmentRef, IntegrationName, ProjectName, SecretName};
+use crate::report::detail::ReportDetail;
 use crate::secret::AuthRef;
 use crate::store::records::ReadStatus;
 
@@ -140,6 +141,10 @@ pub struct EnvironmentView {
     pub allow_host_paths: Vec<String>,
     /// Whether commits off the tracked ref may be synced.
     pub allow_untracked: bool,
+    /// How much reports that leave the house show of it.
+    pub report_detail: ReportDetail,
+    /// Whether pull requests whose head is a fork's are planned.
+    pub plan_forks: bool,
     /// The system user that `local` processes run as.
     pub run_as: Option<String>,
     /// When it was registered.
@@ -179,6 +184,12 @@ pub struct NewEnvironment {
     /// Whether commits off the tracked ref may be synced.
     #[serde(default)]
     pub allow_untracked: bool,
+    /// How much reports that leave the house show of it.
+    #[serde(default)]
+    pub report_detail: ReportDetail,
+    /// Whether pull requests whose head is a fork's are planned.
+    #[serde(default)]
+    pub plan_forks: bool,
     /// The system user that `local` processes run as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_as: Option<String>,
@@ -209,6 +220,12 @@ pub struct EnvironmentPatch {
     /// Whether commits off the tracked ref may be synced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_untracked: Option<bool>,
+    /// How much reports that leave the house show of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_detail: Option<ReportDetail>,
+    /// Whether pull requests whose head is a fork's are planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_forks: Option<bool>,
     /// The system user that `local` processes run as.
     #[serde(default, deserialize_with = "set_or_unset", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

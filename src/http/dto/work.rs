@@ -33,6 +33,15 @@ pub struct PlanRequest {
     pub cached: bool,
 }
 
+/// A pull request to report on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PullRequestBody {
+    /// The branch that it is to be merged into; absent: every environment is reported on, each with what it tracks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+}
+
 /// A confirmed plan to carry out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

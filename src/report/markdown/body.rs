@@ -7,10 +7,11 @@ use crate::report::pull::{EnvironmentReport, NotPlanned, PullOutcome, PullReport
 
 /// The whole comment with as many items as the budget has.
 pub(super) fn comment(report: &PullReport, context: &CommentContext<'_>, budget: &mut Budget) -> String {
-    let mut text = format!("{}\n", marker(context.installation, &report.project, context.style));
+    // A link's definition ends with an empty line; after an HTML comment one does no harm.
+    let mut text = format!("{}\n\n", marker(context.installation, &report.project, context.style));
     text.push_str(&format!("### Trueup: {}\n\n{}\n\n", report.project, introduction(report)));
     let reported: Vec<&EnvironmentReport> = report.environments.iter().filter(|of| is_reported(of)).collect();
-    if reported.is_empty() {
+    if reported.is_empty() && report.state != PullState::Closed {
         text.push_str("No environment that is reported on tracks its target.\n");
     }
     let mut shown: Vec<&EnvironmentReport> = Vec::new();
@@ -27,13 +28,14 @@ pub(super) fn comment(report: &PullReport, context: &CommentContext<'_>, budget:
     if report.state != PullState::Closed {
         for of in shown {
             let section = environment::section(report, of, budget);
+            let section = section.trim_end();
             if section.is_empty() {
                 continue;
             }
             let title = format!("{}: {}", of.environment, environment::summary(report, of));
             text.push_str(&match context.style.html {
-                true => format!("\n<details>\n<summary><b>{title}</b></summary>\n\n{section}\n</details>\n"),
-                false => format!("\n#### {title}\n\n{section}"),
+                true => format!("\n<details>\n<summary><b>{title}</b></summary>\n\n{section}\n\n</details>\n"),
+                false => format!("\n#### {title}\n\n{section}\n"),
             });
         }
     }
@@ -50,7 +52,8 @@ pub(super) fn summary(
 ) -> String {
     let mut text = format!("{}\n\n", introduction(report));
     text.push_str(&format!("**{}**: {}\n\n", of.environment, environment::summary(report, of)));
-    text.push_str(&environment::section(report, of, budget));
+    text.push_str(environment::section(report, of, budget).trim_end());
+    text.push('\n');
     text.push_str(&footer(report, context, budget));
     text
 }

@@ -11,7 +11,7 @@ use crate::report::status::things;
 use crate::report::words;
 
 /// What an environment's line says, in fixed words and numbers.
-pub(super) fn summary(report: &PullReport, of: &EnvironmentReport) -> String {
+pub(in crate::report) fn summary(report: &PullReport, of: &EnvironmentReport) -> String {
     match &of.outcome {
         PullOutcome::Planned(planned) => match &planned.merged {
             Some(AfterMerge::Ran { run, succeeded, rest, .. }) => {

@@ -1,6 +1,11 @@
 //! Code that stays code, whatever is in it.
 
+use std::borrow::Cow;
+
 use crate::report::words;
+
+/// The longest line that is shown, in characters.
+const LINE_MAX: usize = 1_000;
 
 /// The lines as a fenced block that nothing in them can close.
 pub fn fenced(language: &str, lines: &[String]) -> String {
@@ -35,7 +40,11 @@ pub(in crate::report) fn link(words: &str, address: &str) -> Option<String> {
 
 /// One line that neither steers a terminal nor looks like a hidden marker to whoever searches comments for one.
 fn harmless(line: &str) -> String {
-    words::printable(line).replace("<!--", "<! --").replace("]: #", "] : #")
+    let line: Cow<'_, str> = match line.char_indices().nth(LINE_MAX) {
+        Some((at, _)) => format!("{}…", &line[..at]).into(),
+        None => line.into(),
+    };
+    words::printable(&line).replace("<!--", "<! --").replace("]: #", "] : #")
 }
 
 fn longest_run(text: &str) -> usize {

@@ -70,6 +70,8 @@ pub fn environment(id: &EnvironmentRef, provider: &str, settings: &[(&str, &str)
         values: Default::default(),
         allow_host_paths: Vec::new(),
         allow_untracked: false,
+        report_detail: Default::default(),
+        plan_forks: false,
         run_as: None,
         created_at: Timestamp::now(),
     }

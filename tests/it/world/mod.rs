@@ -14,6 +14,7 @@ pub mod installation;
 pub mod leaves;
 pub mod local;
 pub mod permit;
+pub mod pulls;
 pub mod repo;
 pub mod runtime;
 pub mod sides;

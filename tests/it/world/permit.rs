@@ -46,6 +46,8 @@ impl Gate {
             values: BTreeMap::new(),
             allow_host_paths: vec![],
             allow_untracked: false,
+            report_detail: Default::default(),
+            plan_forks: false,
             run_as: None,
             created_at: Timestamp::now(),
         };

@@ -32,6 +32,8 @@ pub(in crate::http) async fn create(
         values,
         allow_host_paths,
         allow_untracked,
+        report_detail,
+        plan_forks,
         run_as,
     } = new;
     let now = Timestamp::now();
@@ -44,6 +46,8 @@ pub(in crate::http) async fn create(
         values,
         allow_host_paths,
         allow_untracked,
+        report_detail,
+        plan_forks,
         run_as,
         created_at: now,
     };

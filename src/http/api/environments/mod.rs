@@ -37,6 +37,8 @@ fn view(environment: Environment) -> EnvironmentView {
         values,
         allow_host_paths,
         allow_untracked,
+        report_detail,
+        plan_forks,
         run_as,
         created_at,
     } = environment;
@@ -50,6 +52,8 @@ fn view(environment: Environment) -> EnvironmentView {
         values,
         allow_host_paths,
         allow_untracked,
+        report_detail,
+        plan_forks,
         run_as,
         created_at,
     }

@@ -25,7 +25,17 @@ pub(in crate::http) async fn update(
     let before = super::find(&state.store, &id).await?;
     let mut environment = before.clone();
     let project = projects::find(&state.store, &id.project).await?;
-    let EnvironmentPatch { settings, tracked, secrets, values, allow_host_paths, allow_untracked, run_as } = patch;
+    let EnvironmentPatch {
+        settings,
+        tracked,
+        secrets,
+        values,
+        allow_host_paths,
+        allow_untracked,
+        report_detail,
+        plan_forks,
+        run_as,
+    } = patch;
     merge(&mut environment.settings, settings);
     merge(&mut environment.secrets, secrets);
     merge(&mut environment.values, values);
@@ -33,6 +43,8 @@ pub(in crate::http) async fn update(
     environment.run_as = run_as.unwrap_or(environment.run_as);
     environment.allow_host_paths = allow_host_paths.unwrap_or(environment.allow_host_paths);
     environment.allow_untracked = allow_untracked.unwrap_or(environment.allow_untracked);
+    environment.report_detail = report_detail.unwrap_or(environment.report_detail);
+    environment.plan_forks = plan_forks.unwrap_or(environment.plan_forks);
     super::check(&state, &project, &environment)?;
     state.audit.allowed(&actor, "environment set", &id.to_string(), Timestamp::now()).await?;
     state.store.update_environment(before, environment.clone()).await?;
