@@ -39,11 +39,11 @@ pub(super) struct Rollback {
 /// Shows the way back, asks, starts and follows.
 pub(super) async fn run(verb: &Rollback, context: Context<'_>) -> anyhow::Result<Outcome> {
     let Context { client, terminal } = context;
+    let options = Options { services: verb.services.clone(), ..Options::default() };
     let plan = match &verb.consent.plan {
         Some(digest) => sync::recorded(&client, digest, &verb.target).await?,
         None => {
             // Which release is the one before the present is the daemon's to say; the plan's first line shows it.
-            let options = Options { services: verb.services.clone(), ..Options::default() };
             let request = PlanRequest { rollback: true, rollback_to: verb.to, ..options.request() };
             plan::make(&client, &verb.target, &request).await?
         }
@@ -51,6 +51,8 @@ pub(super) async fn run(verb: &Rollback, context: Context<'_>) -> anyhow::Result
     if !sync::agreed(&plan, &verb.consent, "Go back to this release?", terminal)? {
         return Ok(Outcome::Unclear);
     }
-    let body = RollbackBody { plan: plan.digest.to_string(), to: plan.options.rollback_to };
+    // What was typed goes along: where the plan was made with other options, the daemon refuses it.
+    let to = verb.to.or(plan.options.rollback_to);
+    let body = RollbackBody { plan: plan.digest.to_string(), to, services: options.services() };
     sync::carry_out(&client, &plan, ("rollback", body), verb.consent.detach, terminal).await
 }

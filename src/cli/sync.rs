@@ -76,7 +76,10 @@ pub(super) async fn run(verb: &SyncArgs, context: Context<'_>) -> anyhow::Result
     if !agreed(&plan, &verb.consent, "Carry out this plan?", terminal)? {
         return Ok(Outcome::Unclear);
     }
-    let body = SyncBody { plan: plan.digest.to_string(), reference: None, services: None, prune: None };
+    // What was typed goes along: where the plan was made with other options, the daemon refuses it.
+    let Options { reference, services: _, prune } = verb.options.clone();
+    let services = verb.options.services();
+    let body = SyncBody { plan: plan.digest.to_string(), reference, services, prune: prune.then_some(true) };
     carry_out(&client, &plan, ("sync", body), verb.consent.detach, terminal).await
 }
 

@@ -85,7 +85,11 @@ pub(super) async fn run(verb: &Why, context: Context<'_>) -> anyhow::Result<Outc
         let text = table(&view, &Viewpoint::of_process()).render(context.terminal.colour());
         context.terminal.text(text.trim_start_matches('\n'))?;
     }
-    Ok(if view.cause.is_some() { Outcome::Drift } else { Outcome::Done })
+    Ok(match (view.cause, &view.unknown) {
+        (Some(_), _) => Outcome::Drift,
+        (None, Some(_)) => Outcome::Unclear,
+        (None, None) => Outcome::Done,
+    })
 }
 
 /// A path segment: everything but unreserved characters as `%XX` (RFC 3986, section 2.3).
@@ -107,15 +111,9 @@ fn table(why: &WhyView, view: &Viewpoint) -> Table {
         "declared",
         Cell::plain(match &why.declared {
             Some(declared) => {
-                let at = declared.at.as_ref().map_or_else(
-                    || "registered by the operator".to_owned(),
-                    |at| {
-                        let commit =
-                            declared.commit.as_ref().map(|commit| format!("@{}", commit.short())).unwrap_or_default();
-                        format!("{}:{}{commit}", at.file, at.line)
-                    },
-                );
-                format!("{}  ({at})", declared.value)
+                let at = declared.at.as_ref().map(|at| format!("{}:{}", at.file, at.line)).unwrap_or_default();
+                let commit = declared.commit.as_ref().map(|commit| format!("@{}", commit.short())).unwrap_or_default();
+                format!("{}  ({at}{commit})", declared.value)
             }
             None => "not declared: unmanaged, never touched".to_owned(),
         }),
@@ -134,16 +132,20 @@ fn table(why: &WhyView, view: &Viewpoint) -> Table {
     fact("live", Cell::plain(&why.live));
     fact(
         "cause",
-        match why.cause {
-            Some(cause) => Cell::new(Tone::Warn, format!("{}: {}", cause.word(), meaning(cause))),
-            None => Cell::new(Tone::Good, "none: in sync"),
+        match (why.cause, &why.unknown) {
+            (Some(cause), _) => Cell::new(Tone::Warn, format!("{}: {}", cause.word(), meaning(cause))),
+            (None, Some(_)) => Cell::new(Tone::Warn, "unknown: it could not be compared"),
+            (None, None) => Cell::new(Tone::Good, "none: in sync"),
         },
     );
     if let Some(since) = why.since {
         fact("since", Cell::plain(view.both(since)));
     }
-    if let Some(note) = &why.note {
-        fact("note", Cell::plain(note));
+    if let Some(unknown) = &why.unknown {
+        fact("unknown", Cell::plain(unknown));
+    }
+    if let Some(seen) = why.seen_at {
+        fact("seen", Cell::plain(view.both(seen)));
     }
     table
 }

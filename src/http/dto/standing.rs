@@ -97,8 +97,10 @@ pub struct WhyView {
     pub cause: Option<Cause>,
     /// Since when it has been seen to differ.
     pub since: Option<Timestamp>,
-    /// A word on this leaf: unmanaged, a policy that cannot be seen, …
-    pub note: Option<String>,
+    /// Why it could not be compared, where it could not: without a cause it is then not known to be in sync.
+    pub unknown: Option<String>,
+    /// When what is told was seen, where nothing was looked at for it; absent after a fresh look.
+    pub seen_at: Option<Timestamp>,
 }
 
 /// What the repo says of a leaf.
@@ -106,7 +108,7 @@ pub struct WhyView {
 pub struct WhyDeclared {
     /// The value.
     pub value: String,
-    /// Where it is written; absent for what the operator registered.
+    /// Where it is written; absent where nothing was looked at for it and the leaf is in sync.
     pub at: Option<Position>,
     /// At which commit.
     pub commit: Option<CommitSha>,

@@ -68,6 +68,9 @@ pub struct RollbackBody {
     /// The run that it goes back to; absent: the plan's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<RunId>,
+    /// The services that were planned; absent: the plan's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<BTreeSet<ServiceName>>,
 }
 
 /// A run that was begun.

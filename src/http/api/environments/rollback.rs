@@ -23,6 +23,9 @@ pub(in crate::http) async fn rollback(
     if plan.environment != id {
         return Err(conflict(format!("is for {}, not for {id}", plan.environment)));
     }
+    if body.services.is_some() && body.services != plan.options.services {
+        return Err(conflict("was made with another choice of services; plan again with these".into()));
+    }
     match (plan.options.rollback_to, body.to) {
         (None, _) => Err(conflict("goes back to no release; carry it out with sync".into())),
         (Some(run), Some(to)) if run != to => Err(conflict(format!("goes back to run {run}, not to run {to}"))),
