@@ -13,7 +13,6 @@ use crate::deploy::check::check_of;
 use crate::drift::Base;
 use crate::ids::{EnvironmentRef, ServiceName};
 use crate::live::field::FieldPath;
-use crate::live::value::Value;
 use crate::live::{Health, Live, LiveReplica, LiveService, Observed, ReplicaId};
 use crate::pass::{PassError, Passes};
 use crate::provider::{Check, Probe, ProbeOutcome, Provider};
@@ -72,11 +71,15 @@ impl Monitor {
     }
 
     /// Probes every replica of an environment once and records how its services do. Returns when the next round is due;
-    /// `None` where nothing there is probed.
+    /// `None` where nothing there is probed, or the project is
+    /// switched off.
     ///
     /// # Errors
     /// [`PassError`] where the environment is not usable; what was recorded stays.
     pub async fn round(&self, id: &EnvironmentRef) -> Result<Option<Duration>, PassError> {
+        if self.store.project(&id.project).await?.is_none_or(|project| project.disabled) {
+            return Ok(None);
+        }
         let base = self.store.base(id).await?;
         let checks = checks(&base);
         let Some(due) = checks.values().map(|check| check.interval.duration()).min() else { return Ok(None) };
@@ -85,7 +88,7 @@ impl Monitor {
         let streaks = self.probe(id, &*provider, &checks, &live).await;
         let now = match &live.services {
             Observed::Known(services) => {
-                let mask = mask(services, &base);
+                let mask = mask(services, |name, field| base.holds_secret(name, field));
                 let verdict = |replica: &LiveReplica| streaks.get(&replica.id).map(|streak| streak.verdict.clone());
                 let health = |(name, service): (&ServiceName, &LiveService)| {
                     (name.clone(), masked_service(service_health(service, verdict), &mask))
@@ -127,15 +130,25 @@ impl Monitor {
     }
 }
 
-/// A probe's answer may quote what the replica printed, its secrets too.
-fn mask(services: &BTreeMap<ServiceName, LiveService>, base: &Base) -> Mask {
-    let held = |name: &ServiceName, field: &FieldPath| {
-        let leaf = base.services.get(name).and_then(|service| service.leaves.get(field));
-        leaf.is_some_and(|leaf| matches!(leaf.value, Value::Secret(_)))
-    };
+/// The secrets that what runs holds, where `held` tells which leaves are secrets.
+pub(crate) fn mask(
+    services: &BTreeMap<ServiceName, LiveService>,
+    held: impl Fn(&ServiceName, &FieldPath) -> bool,
+) -> Mask {
     let mut mask = Mask::default();
     mask.add(running_secrets(services, held));
     mask
+}
+
+/// Takes them out of the words on how replicas are doing: a probe's answer, or that of an image's own check, may quote what
+/// the replica printed.
+pub(crate) fn mask_words(live: &mut Live, held: impl Fn(&ServiceName, &FieldPath) -> bool) {
+    let Observed::Known(services) = &mut live.services else { return };
+    let mask = mask(services, held);
+    for replica in services.values_mut().flat_map(|service| &mut service.replicas) {
+        let health = std::mem::replace(&mut replica.health, Health::Starting);
+        replica.health = masked(health, &mask);
+    }
 }
 
 fn masked_service(service: ServiceHealth, mask: &Mask) -> ServiceHealth {

@@ -33,6 +33,7 @@ use crate::drift::compare::compare;
 use crate::drift::seal::seal;
 use crate::drift::{Base, Gaps};
 use crate::git::Git;
+use crate::health::mask_words;
 use crate::ids::{CommitSha, EnvironmentRef, RunId, ServiceName};
 use crate::live::Live;
 use crate::live::capability::Capabilities;
@@ -112,7 +113,7 @@ impl Passes {
     /// [`PassError`]; nothing was changed.
     pub async fn plan(&self, id: &EnvironmentRef, request: &PlanRequest, actor: &str) -> Result<Plan, PassError> {
         let tracked = request.reference.is_none();
-        let site = match self.site(id).await {
+        let site = match self.enabled(id).await {
             Err(PassError::Disabled(project)) if tracked => {
                 self.note_read(id, &Err(PassError::Disabled(project.clone()))).await?;
                 return Err(PassError::Disabled(project));
@@ -153,7 +154,7 @@ impl Passes {
     /// # Errors
     /// [`PassError`].
     pub async fn observe(&self, id: &EnvironmentRef) -> Result<Plan, PassError> {
-        let site = self.site(id).await?;
+        let site = self.enabled(id).await?;
         let registered = self.parts.store.services(id).await?;
         let Some(reading) = self.seen.reading(&site.project, &site.environment, &registered) else {
             return self.refresh(id).await;
@@ -185,7 +186,7 @@ impl Passes {
         services: Option<BTreeSet<ServiceName>>,
         actor: &str,
     ) -> Result<Plan, PassError> {
-        let site = self.site(id).await?;
+        let site = self.enabled(id).await?;
         let run = self.release_to(id, to).await?;
         let reading = self.release(id, run).await?;
         let options = PlanOptions { services, prune: false, rollback_to: Some(run) };
@@ -237,6 +238,7 @@ impl Passes {
         let Sight { base, gaps, unprobeable } = sight;
         seal(&mut live, &declared, base, &|value| self.parts.secrets.fingerprint(value));
         let drift = compare(&declared, gaps, base, &live, &site.can);
+        mask_words(&mut live, |name, field| declared.holds_secret(name, field) || base.holds_secret(name, field));
         if options.rollback_to.is_some() {
             notes.push("a rollback uses the recorded images and the secrets of now, and runs no pipelines".to_owned());
         }
@@ -261,13 +263,17 @@ impl Passes {
         Ok(self.site(id).await?.provider)
     }
 
+    /// An environment whose project is not switched off: what is to be read, planned or begun.
+    pub(crate) async fn enabled(&self, id: &EnvironmentRef) -> Result<Site, PassError> {
+        let site = self.site(id).await?;
+        if site.project.disabled { Err(PassError::Disabled(site.project.name)) } else { Ok(site) }
+    }
+
+    /// An environment, its project switched off or not: a run that was begun goes on and is settled all the same.
     pub(crate) async fn site(&self, id: &EnvironmentRef) -> Result<Site, PassError> {
         let store = &self.parts.store;
         let project = store.project(&id.project).await?.ok_or_else(|| PassError::NoProject(id.project.clone()))?;
         let environment = store.environment(id).await?.ok_or_else(|| PassError::NoEnvironment(id.clone()))?;
-        if project.disabled {
-            return Err(PassError::Disabled(project.name));
-        }
         let provider = self
             .parts
             .providers

@@ -85,11 +85,16 @@ pub(super) async fn run(verb: &Why, context: Context<'_>) -> anyhow::Result<Outc
         let text = table(&view, &Viewpoint::of_process()).render(context.terminal.colour());
         context.terminal.text(text.trim_start_matches('\n'))?;
     }
-    Ok(match (view.cause, &view.unknown) {
+    Ok(verdict(&view))
+}
+
+/// What could not be compared is not in sync for that.
+fn verdict(why: &WhyView) -> Outcome {
+    match (why.cause, &why.unknown) {
         (Some(_), _) => Outcome::Drift,
         (None, Some(_)) => Outcome::Unclear,
         (None, None) => Outcome::Done,
-    })
+    }
 }
 
 /// A path segment: everything but unreserved characters as `%XX` (RFC 3986, section 2.3).
@@ -163,7 +168,11 @@ fn meaning(cause: Cause) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, escape};
+    use super::{Address, escape, table, verdict};
+    use crate::cli::Outcome;
+    use crate::cli::when::Viewpoint;
+    use crate::drift::Cause;
+    use crate::http::dto::WhyView;
 
     #[test]
     fn addresses_are_what_reports_print() {
@@ -185,5 +194,29 @@ mod tests {
     fn a_field_is_one_path_segment() {
         assert_eq!(escape("ports[\"8080/tcp\"]"), "ports%5B%228080%2Ftcp%22%5D");
         assert_eq!(escape("resources.memory_limit"), "resources.memory_limit");
+    }
+
+    #[test]
+    fn what_could_not_be_compared_is_not_in_sync() {
+        let view = |cause, unknown: Option<&str>| WhyView {
+            address: "shop/production/web.image".into(),
+            declared: None,
+            base: None,
+            live: "(unknown: connection refused)".into(),
+            cause,
+            since: None,
+            unknown: unknown.map(Into::into),
+            seen_at: None,
+        };
+        for (cause, unknown, outcome, says) in [
+            (None, None, Outcome::Done, "none: in sync"),
+            (None, Some("connection refused"), Outcome::Unclear, "unknown: it could not be compared"),
+            (Some(Cause::Repo), Some("one replica: gone"), Outcome::Drift, "repo: "),
+        ] {
+            let view = view(cause, unknown);
+            let text = table(&view, &Viewpoint::of_process()).render(false);
+            assert_eq!(verdict(&view), outcome, "{text}");
+            assert!(text.contains(says) && text.contains(unknown.unwrap_or_default()), "{text}");
+        }
     }
 }

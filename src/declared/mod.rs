@@ -47,6 +47,15 @@ pub struct Declared {
     pub services: Option<BTreeMap<ServiceName, DeclaredService>>,
 }
 
+impl Declared {
+    /// Whether a leaf is declared as a secret.
+    pub fn holds_secret(&self, service: &ServiceName, field: &FieldPath) -> bool {
+        let service = self.services.as_ref().and_then(|services| services.get(service));
+        let leaf = service.and_then(|service| service.leaves.get(field));
+        leaf.is_some_and(|leaf| matches!(leaf.value, Value::Secret(_)))
+    }
+}
+
 /// One declared service: only the leaves that are written (and [`FieldPath::Stopped`], which every service implies).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredService {

@@ -26,6 +26,14 @@ pub struct Base {
     pub services: BTreeMap<ServiceName, BaseService>,
 }
 
+impl Base {
+    /// Whether a leaf was last applied as a secret.
+    pub fn holds_secret(&self, service: &ServiceName, field: &FieldPath) -> bool {
+        let leaf = self.services.get(service).and_then(|service| service.leaves.get(field));
+        leaf.is_some_and(|leaf| matches!(leaf.value, Value::Secret(_)))
+    }
+}
+
 /// One service as it was last applied and verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BaseService {

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::deploy::check::check_of;
 use crate::drift::Cause;
-use crate::health::{service_health, unseen};
-use crate::ids::ServiceName;
+use crate::health::{mask, service_health, unseen};
+use crate::ids::{EnvironmentRef, ServiceName};
 use crate::live::field::FieldPath;
 use crate::live::{Health, Live, LiveReplica, LiveService, Observed};
 use crate::pass::{PassError, Passes};
 use crate::plan::{Action, Plan};
 use crate::provider::Probe;
+use crate::secret::mask::Mask;
 use crate::store::records::ServiceHealth;
 
 impl Passes {
@@ -37,6 +38,23 @@ impl Passes {
         };
         store.put_healths(id, now, plan.made_at).await?;
         Ok(())
+    }
+
+    /// The secrets of these services of an environment, to be taken out of what they print: those that were applied, and
+    /// those that are being applied.
+    ///
+    /// # Errors
+    /// The database failed; then nothing that they print can be shown.
+    pub async fn mask(
+        &self,
+        id: &EnvironmentRef,
+        services: &BTreeMap<ServiceName, LiveService>,
+    ) -> Result<Mask, PassError> {
+        let store = &self.parts.store;
+        let (base, plan) = (store.base(id).await?, store.latest_plan(id).await?);
+        let planned =
+            |name: &ServiceName, field: &FieldPath| plan.as_ref().is_some_and(|plan| plan.holds_secret(name, field));
+        Ok(mask(services, |name, field| base.holds_secret(name, field) || planned(name, field)))
     }
 
     async fn keep_plan(&self, plan: &Plan) -> Result<(), PassError> {

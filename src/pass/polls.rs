@@ -43,7 +43,7 @@ impl Passes {
     /// [`PassError`], also where the mirror does not hold the commit any more.
     pub async fn recall(&self, id: &EnvironmentRef) -> Result<Option<Plan>, PassError> {
         let Some(commit) = self.parts.store.read(id).await?.and_then(|read| read.commit) else { return Ok(None) };
-        let site = self.site(id).await?;
+        let site = self.enabled(id).await?;
         let registered = self.parts.store.services(id).await?;
         let reading = self.read(&site, Some(commit.as_str()), BACKGROUND).await?;
         let reference = super::tracked_ref(&site.project, &site.environment);

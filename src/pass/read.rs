@@ -196,7 +196,7 @@ impl Passes {
     /// # Errors
     /// [`PassError`] where that cannot be told.
     pub async fn may_sync(&self, id: &EnvironmentRef, commit: &CommitSha, actor: &str) -> Result<bool, PassError> {
-        let site = self.site(id).await?;
+        let site = self.enabled(id).await?;
         if site.environment.allow_untracked {
             return Ok(true);
         }

@@ -76,7 +76,7 @@ impl Passes {
         field: &FieldPath,
         actor: &str,
     ) -> Result<Why, PassError> {
-        let site = self.site(id).await?;
+        let site = self.enabled(id).await?;
         let Reading { mut declared, commit, .. } = self.read(&site, None, actor).await?;
         let base = self.parts.store.base(id).await?;
         let (gaps, mut live) = tokio::join!(self.complete(&mut declared, &site, actor), site.provider.observe());
@@ -126,7 +126,8 @@ impl Passes {
         let base = self.parts.store.base(id).await?;
         let declared = plan.desired.get(service).and_then(|leaves| leaves.get(field));
         let base_leaf = base.services.get(service).and_then(|base| base.leaves.get(field).map(|leaf| (base, leaf)));
-        let change = plan.action(service).and_then(|action| action.changes.iter().find(|change| change.field == *field));
+        let change =
+            plan.action(service).and_then(|action| action.changes.iter().find(|change| change.field == *field));
         if declared.is_none() && base_leaf.is_none() && change.is_none() {
             return Err(unmanaged(id, service, field));
         }

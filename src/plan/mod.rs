@@ -106,6 +106,12 @@ impl Plan {
         base
     }
 
+    /// Whether a leaf is to be a secret.
+    pub fn holds_secret(&self, service: &ServiceName, field: &FieldPath) -> bool {
+        let leaf = self.desired.get(service).and_then(|leaves| leaves.get(field));
+        leaf.is_some_and(|leaf| matches!(leaf.value, Value::Secret(_)))
+    }
+
     /// The part of the plan that is about one service.
     pub fn action(&self, service: &ServiceName) -> Option<&Action> {
         self.actions.iter().find(|action| action.service == *service)

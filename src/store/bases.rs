@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::columns::{json, text, to_json};
 use super::environments::require;
-use super::releases::{append, current_run};
+use super::releases::{append, unfinished_run};
 use super::{Store, StoreError};
 use crate::drift::{Base, BaseService};
 use crate::ids::{EnvironmentRef, ServiceName};
@@ -55,8 +55,9 @@ impl Store {
         .await
     }
 
-    /// Forgets a service's base, because it was deleted. Its releases stay; where a run of the environment is unfinished
-    /// (or else the newest one) is recorded as the run that deleted it. Forgetting what has no base is done already.
+    /// Forgets a service's base, because it was deleted. Its releases stay; the run of the environment that is unfinished is
+    /// recorded as the one that deleted it, and no release that was recorded is ever taken back. Forgetting what has no
+    /// base is done already.
     ///
     /// # Errors
     /// A database that refuses.
@@ -76,7 +77,7 @@ impl Store {
                     |row| Ok((row.get(0)?, row.get(1)?)),
                 )
                 .optional()?;
-            match (last, current_run(c, &id)?) {
+            match (last, unfinished_run(c, &id)?) {
                 // Only what was released can be deleted in the record of releases, and only once.
                 (Some((_, false)), Some(run)) if removed > 0 => append(c, &id, &service, run, None),
                 _ => Ok(()),

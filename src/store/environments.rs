@@ -78,12 +78,7 @@ impl Store {
     /// A database that refuses.
     pub async fn environment(&self, id: &EnvironmentRef) -> Result<Option<Environment>, StoreError> {
         let id = id.clone();
-        self.query(move |c| {
-            let sql = format!("SELECT {COLUMNS} FROM environments WHERE project = ?1 AND name = ?2");
-            let mut statement = c.prepare_cached(&sql)?;
-            Ok(statement.query_row([id.project.as_str(), id.environment.as_str()], environment).optional()?)
-        })
-        .await
+        self.query(move |c| known(c, &id)).await
     }
 
     /// The environments of one project or of all, by project and name.
@@ -103,21 +98,25 @@ impl Store {
     }
 
     /// Replaces what is registered of an environment; its name and the time of its registration stay. `before` is what
-    /// the change was made from.
+    /// the change was made from. What an unfinished run works with (the provider's settings, the secrets, the user) stays
+    /// as it is until the run ends.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where there is none of that name, [`StoreError::Conflict`] where it is no longer `before`:
-    /// someone else's change would be lost.
+    /// [`StoreError::NotFound`] where there is none of that name, [`StoreError::Conflict`] where it is no longer `before`
+    /// (someone else's change would be lost), or a run needs what would change.
     pub async fn update_environment(&self, before: Environment, after: Environment) -> Result<(), StoreError> {
         self.transact(move |c| {
             let id = &after.id;
-            let sql = format!("SELECT {COLUMNS} FROM environments WHERE project = ?1 AND name = ?2");
-            let names = [id.project.as_str(), id.environment.as_str()];
-            let now = c.prepare_cached(&sql)?.query_row(names, environment).optional()?;
-            if now.is_some_and(|now| now != before) {
+            let now = known(c, id)?.ok_or_else(|| not_there(id))?;
+            if now != before {
                 return Err(StoreError::Conflict(format!(
                     "{id} was changed meanwhile; look at it again, and repeat what is still wanted"
                 )));
+            }
+            let in_use =
+                |one: &Environment| (one.provider.clone(), one.settings.clone(), one.secrets.clone(), one.run_as.clone());
+            if in_use(&now) != in_use(&after) {
+                refuse_while_running(c, &id.project, Some(id.environment.as_str()))?;
             }
             let changed = c.execute(
                 "UPDATE environments SET provider = ?3, settings = ?4, tracked = ?5, secrets = ?6, template_values = ?7,
@@ -161,8 +160,18 @@ impl Store {
     }
 }
 
+fn known(c: &rusqlite::Connection, id: &EnvironmentRef) -> Result<Option<Environment>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM environments WHERE project = ?1 AND name = ?2");
+    let mut statement = c.prepare_cached(&sql)?;
+    Ok(statement.query_row([id.project.as_str(), id.environment.as_str()], environment).optional()?)
+}
+
 fn found(changed: usize, id: &EnvironmentRef) -> Result<(), StoreError> {
-    if changed == 0 { Err(StoreError::NotFound(format!("environment {id}"))) } else { Ok(()) }
+    if changed == 0 { Err(not_there(id)) } else { Ok(()) }
+}
+
+fn not_there(id: &EnvironmentRef) -> StoreError {
+    StoreError::NotFound(format!("environment {id}"))
 }
 
 /// Refuses where the environment does not exist, before a foreign key says so in its own words.

@@ -67,11 +67,7 @@ impl Store {
     /// A database that refuses.
     pub async fn project(&self, name: &ProjectName) -> Result<Option<Project>, StoreError> {
         let name = name.clone();
-        self.query(move |c| {
-            let sql = format!("SELECT {COLUMNS} FROM projects WHERE name = ?1");
-            Ok(c.prepare_cached(&sql)?.query_row([name.as_str()], project).optional()?)
-        })
-        .await
+        self.query(move |c| known(c, &name)).await
     }
 
     /// Every project, by name.
@@ -86,14 +82,19 @@ impl Store {
         .await
     }
 
-    /// Replaces what is registered of a project; its name and the time of its registration stay.
+    /// Replaces what is registered of a project; its name and the time of its registration stay, and while a run of it is
+    /// unfinished, which may still need a checkout, also where its repository is and how that is read.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] where there is none of that name; [`StoreError::Conflict`] where its integration does not
-    /// exist.
+    /// exist, or where a run needs what would change.
     pub async fn update_project(&self, project: Project) -> Result<(), StoreError> {
         self.transact(move |c| {
             known(c, project.integration.as_ref())?;
+            let known = known(c, &project.name)?.ok_or_else(|| not_there(&project.name))?;
+            if (&known.url, &known.auth) != (&project.url, &project.auth) {
+                refuse_while_running(c, &project.name, None)?;
+            }
             let changed = c.execute(
                 "UPDATE projects SET url = ?2, auth = ?3, tracked = ?4, config_path = ?5, disabled = ?6,
                    webhook_secret = ?7, integration = ?8, repository = ?9 WHERE name = ?1",
@@ -153,11 +154,20 @@ fn known(c: &Connection, integration: Option<&IntegrationName>) -> Result<(), St
     }
 }
 
-fn found(changed: usize, name: &ProjectName) -> Result<(), StoreError> {
-    if changed == 0 { Err(StoreError::NotFound(format!("project {name}"))) } else { Ok(()) }
+fn known(c: &Connection, name: &ProjectName) -> Result<Option<Project>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM projects WHERE name = ?1");
+    Ok(c.prepare_cached(&sql)?.query_row([name.as_str()], project).optional()?)
 }
 
-/// Removing what an unfinished run works on would take its permit and its journal away from under it.
+fn found(changed: usize, name: &ProjectName) -> Result<(), StoreError> {
+    if changed == 0 { Err(not_there(name)) } else { Ok(()) }
+}
+
+fn not_there(name: &ProjectName) -> StoreError {
+    StoreError::NotFound(format!("project {name}"))
+}
+
+/// What an unfinished run works on must not be removed, with its permit and its journal, or changed from under it.
 pub(super) fn refuse_while_running(
     c: &Connection,
     project: &ProjectName,

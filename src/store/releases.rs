@@ -92,7 +92,7 @@ impl Store {
     }
 }
 
-/// Records what `run` left of a service (`None`: it deleted it) and lets go of releases beyond [`RELEASES_KEPT`].
+/// Records what `run` left of a service (`None`: it deleted it, which never takes back what it released) and lets go of releases beyond [`RELEASES_KEPT`].
 pub(super) fn append(
     c: &Connection,
     id: &EnvironmentRef,
@@ -103,7 +103,7 @@ pub(super) fn append(
     let (project, environment) = (id.project.as_str(), id.environment.as_str());
     c.prepare_cached(
         "INSERT INTO releases (project, environment, service, run, body) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET body = excluded.body",
+         ON CONFLICT DO UPDATE SET body = coalesce(excluded.body, body)",
     )?
     .execute(params![project, environment, service.as_str(), run_number(run), body])?;
     let beyond: Option<i64> = c
@@ -127,12 +127,10 @@ pub(super) fn append(
     Ok(())
 }
 
-/// The environment's unfinished run, or else its newest.
-pub(super) fn current_run(c: &Connection, id: &EnvironmentRef) -> Result<Option<RunId>, StoreError> {
+/// The environment's unfinished run.
+pub(super) fn unfinished_run(c: &Connection, id: &EnvironmentRef) -> Result<Option<RunId>, StoreError> {
     let run = c
-        .prepare_cached(
-            "SELECT id FROM runs WHERE project = ?1 AND environment = ?2 ORDER BY state = 'running' DESC, id DESC LIMIT 1",
-        )?
+        .prepare_cached("SELECT id FROM runs WHERE project = ?1 AND environment = ?2 AND state = 'running'")?
         .query_row([id.project.as_str(), id.environment.as_str()], |row| count(row, 0))
         .optional()?;
     Ok(run.map(RunId))

@@ -134,15 +134,23 @@ impl Syncs {
             self.store.record_base(&plan.environment, name, found.clone()).await?;
             adopted.push(name.clone());
         }
+        Ok(adopted)
+    }
+
+    /// Forgets the base of services that are neither declared nor running any more. Only within a run: its release is then
+    /// recorded without them, and what an earlier one recorded stays as it was.
+    async fn forget_gone(&self, plan: &Plan) -> Result<(), StoreError> {
         // A service that runs and could not be seen is no orphan in this plan, and keeps its record.
         let seen = plan.unknowns.iter().all(|unknown| unknown.service.is_some());
-        for name in base.services.keys() {
-            let whole = seen && plan.options.services.is_none() && !plan.desired.is_empty();
-            if whole && !plan.desired.contains_key(name) && !plan.orphans.contains(name) {
-                self.store.forget_base(&plan.environment, name).await?;
-            }
+        if !seen || plan.options.services.is_some() || plan.desired.is_empty() {
+            return Ok(());
         }
-        Ok(adopted)
+        let base = self.store.base(&plan.environment).await?;
+        let gone = |name: &&ServiceName| !plan.desired.contains_key(*name) && !plan.orphans.contains(name);
+        for name in base.services.keys().filter(gone) {
+            self.store.forget_base(&plan.environment, name).await?;
+        }
+        Ok(())
     }
 
     fn spawn(&self, permit: SyncPermit, plan: Plan, actor: String) -> RunId {
@@ -176,6 +184,9 @@ impl Syncs {
             // What was in sync without a record gets one with the rest.
             if let Err(error) = self.adopt(&plan).await {
                 tracing::error!(%run, %error, "what is in sync could not be recorded");
+            }
+            if let Err(error) = self.forget_gone(&plan).await {
+                tracing::error!(%run, %error, "what is gone could not be recorded");
             }
         }
         drop(apply);

@@ -56,6 +56,13 @@ fn from_a_commit_to_what_runs_and_back() {
     snapshot("history", &shop.expect(0, &["history", "shop/demo"]));
     snapshot("show_run", &shop.expect(0, &["show", "2"]));
 
+    // Options that the plan back was not made with are not passed over.
+    let said = shop.say(&["rollback", "shop/demo"]);
+    let digest = said.err.split("--plan ").nth(1).unwrap_or_default().get(..12).unwrap_or_default();
+    for (options, expected) in [(["--to", "2"], "not to run 2"), (["--service", "web"], "another choice of services")] {
+        let said = shop.say(&[&["rollback", "shop/demo", "--plan", digest], &options[..]].concat());
+        assert!(said.code == 1 && said.err.contains(expected), "{options:?}: {}{}", said.out, said.err);
+    }
     snapshot("rollback", &shop.expect(0, &["rollback", "shop/demo", "--yes"]));
     let after = shop.expect(2, &["plan", "shop/demo"]);
     assert!(after.contains("repo"), "the tip is drift with cause repo after a rollback:\n{after}");
@@ -82,9 +89,16 @@ fn what_is_confirmed_is_the_digest() {
     insta::assert_snapshot!("sync_moved", shop.settled(&said.err));
     assert!(shop.expect(0, &["history", "shop/demo"]).contains("Nothing was ever synced"));
 
-    // The plan of now, by prefix, is carried out; detached it does not wait.
+    // Options that the plan was not made with are not passed over.
     let plan: serde_json::Value = serde_json::from_str(&shop.expect(2, &["plan", "shop/demo", "--json"])).unwrap();
     let digest = plan["digest"].as_str().unwrap();
+    for options in [&["--prune"][..], &["--service", "web"], &["--ref", "other"]] {
+        let said = shop.say(&[&["sync", "shop/demo", "--plan", digest], options].concat());
+        assert!(said.code == 1 && said.err.contains("was made with another"), "{options:?}: {}{}", said.out, said.err);
+    }
+    assert!(shop.expect(0, &["history", "shop/demo"]).contains("Nothing was ever synced"));
+
+    // The plan of now, by prefix, is carried out; detached it does not wait.
     let out = shop.expect(0, &["sync", "shop/demo", "--plan", &digest[..8], "--detach"]);
     assert!(out.contains("trueup show 1"), "{out}");
     until("the run ends", || shop.say(&["show", "1", "--json"]).out.contains("\"succeeded\""));

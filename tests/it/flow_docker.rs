@@ -56,7 +56,7 @@ async fn created_changed_in_place_replaced_and_each_time_nothing_is_left() {
         .await
         .unwrap();
     let declared = why.declared.unwrap();
-    assert_eq!((declared.value.as_str(), declared.at.file.as_str()), ("\"debug\"", ".trueup.yml"));
+    assert_eq!((declared.value.as_str(), declared.at.as_ref().unwrap().file.as_str()), ("\"debug\"", ".trueup.yml"));
     assert_eq!((why.base.unwrap().value, why.live), ("\"info\"".to_owned(), vec!["\"info\"".to_owned()]));
     dock.sync().await;
     let replaced = dock.inspect("web");

@@ -379,3 +379,39 @@ async fn the_end_ends_streams_and_waits_for_requests() {
     door.close().await;
     assert!(UnixStream::connect(&socket).await.is_err(), "nobody answers any more");
 }
+
+#[tokio::test]
+async fn why_says_what_is_unknown_and_has_nothing_looked_at_for_a_viewer() {
+    let Some(door) = door().await else { return };
+    let run = door.house.sync().await;
+    assert_eq!(run.state, trueup::store::records::RunState::Succeeded);
+    let path = format!("{HERE}/why/web/env.LOG_LEVEL");
+    let viewer = door.token(Role::Viewer).await;
+    door.house.plan().await;
+    let (status, seen) = door.remote(Some(&viewer), Method::GET, &path, None).await;
+    assert_eq!((status.as_u16(), &seen["live"], &seen["cause"]), (200, &json!("\"info\""), &Value::Null), "{seen}");
+    assert!(seen["seen_at"].is_string() && seen["base"]["run"] == json!(1), "{seen}");
+
+    // What runs and the repository change; who may not look hears of the plan that is there.
+    door.house.runtime.by_hand("web", |replica| {
+        let level = trueup::live::value::Value::Text("debug".into());
+        replica.leaves.insert(trueup::live::field::FieldPath::Env("LOG_LEVEL".into()), level);
+    });
+    let (_, seen) = door.remote(Some(&viewer), Method::GET, &path, None).await;
+    assert_eq!((&seen["live"], &seen["cause"]), (&json!("\"info\""), &Value::Null), "{seen}");
+    let (_, looked) = door.get(&path).await;
+    assert_eq!((&looked["live"], &looked["cause"]), (&json!("\"debug\""), &json!("live")), "{looked}");
+    assert_eq!(looked["seen_at"], Value::Null);
+    door.house.plan().await;
+    let (_, seen) = door.remote(Some(&viewer), Method::GET, &path, None).await;
+    assert_eq!((&seen["live"], &seen["cause"]), (&json!("\"debug\""), &json!("live")), "{seen}");
+    assert_eq!(seen["declared"]["at"]["line"], json!(7), "{seen}");
+
+    door.house.runtime.set_unreachable(true);
+    let (status, unknown) = door.get(&path).await;
+    assert_eq!((status.as_u16(), &unknown["cause"]), (200, &Value::Null));
+    assert!(unknown["unknown"].as_str().is_some_and(|why| why.contains("connection refused")), "{unknown}");
+    door.house.plan().await;
+    let (_, unknown) = door.remote(Some(&viewer), Method::GET, &path, None).await;
+    assert!(unknown["unknown"].as_str().is_some_and(|why| why.contains("connection refused")), "{unknown}");
+}

@@ -1,29 +1,51 @@
-//! Does systemd take the supervisor's unit?
+//! Does systemd take the units, and do they fit each other?
 
 use std::process::Command;
 
 use crate::world::backend::{available, runs};
 use crate::world::local::TRUEUP;
 
+fn unit(name: &str) -> String {
+    std::fs::read_to_string(format!("{}/systemd/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// The values of a key of a unit, each word of each line.
+fn words<'a>(unit: &'a str, key: &'a str) -> Vec<&'a str> {
+    let values = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    values.flat_map(str::split_whitespace).collect()
+}
+
 #[test]
-fn systemd_takes_the_supervisors_unit() {
+fn systemd_takes_the_units() {
     if !available("systemd-analyze", runs("systemd-analyze", &["--version"])) {
         return;
     }
-    let unit =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/trueup-supervise.service")).unwrap();
-    // The program is not installed where the unit expects it, which systemd would complain of.
-    assert!(unit.contains("ExecStart=/usr/local/bin/trueup supervise "));
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("trueup-supervise.service");
-    std::fs::write(&file, unit.replace("/usr/local/bin/trueup", TRUEUP)).unwrap();
-    let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output().unwrap();
-    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
-    assert!(verified.status.success(), "{said}");
-    // Older versions name the one key that they do not know, and go on without it.
-    let complaints: Vec<&str> = said
-        .lines()
-        .filter(|line| line.contains("trueup-supervise.service") && !line.contains("DelegateSubgroup"))
-        .collect();
-    assert_eq!(complaints, [""; 0]);
+    for name in ["trueup.service", "trueup-supervise.service"] {
+        let text = unit(name);
+        // The program is not installed where the unit expects it, which systemd would complain of.
+        assert!(text.contains("ExecStart=/usr/local/bin/trueup "), "{name}");
+        let file = folder.path().join(name);
+        std::fs::write(&file, text.replace("/usr/local/bin/trueup", TRUEUP)).unwrap();
+        let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+        assert!(verified.status.success(), "{name}: {said}");
+        // A key that it does not know is only warned of; older versions do not know this one, and go on without it.
+        let of_ours = |line: &&str| line.contains("trueup") && !line.contains("DelegateSubgroup");
+        assert_eq!(said.lines().filter(of_ours).collect::<Vec<_>>(), [""; 0]);
+    }
+}
+
+#[test]
+fn the_daemon_may_write_where_the_supervisor_takes_checkouts_over() {
+    let (daemon, supervisor) = (unit("trueup.service"), unit("trueup-supervise.service"));
+    let arguments = words(&supervisor, "ExecStart");
+    let after = |option: &str| arguments[arguments.iter().position(|word| *word == option).unwrap() + 1];
+    let staging = format!("{}/staging", after("--state"));
+    assert_eq!(after("--peer"), words(&daemon, "User")[0], "the staging folder is given to the daemon's user");
+    assert_eq!(words(&daemon, "ProtectSystem"), ["strict"], "else nothing has to be said of paths");
+    let writable = words(&daemon, "ReadWritePaths");
+    let fits = |path: &&str| path.trim_start_matches('-') == staging;
+    assert!(writable.iter().any(|path| fits(path)), "{staging} is not among {writable:?}");
+    assert_eq!(words(&supervisor, "Before"), ["trueup.service"], "the folder is there before it is made writable");
 }

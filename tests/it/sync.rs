@@ -581,3 +581,28 @@ async fn a_replica_that_differs_is_replaced_while_the_others_change_in_place() {
     assert!(house.plan().await.is_empty());
     assert!(house.runtime.running("web").iter().all(|replica| replica.leaves[&FieldPath::MemoryLimit] == memory(300)));
 }
+
+#[tokio::test]
+async fn a_sync_with_nothing_to_do_takes_no_service_out_of_a_recorded_release() {
+    if !backend::git() {
+        return;
+    }
+    let job = "job:\n  image: acme/job:1\n";
+    let house = House::new(&format!("{WEB}{job}")).await;
+    let first = house.sync().await;
+    // The job goes from the file and, by hand, from what runs: nothing is left to do.
+    house.declare(WEB);
+    house.runtime.remove_by_hand("job");
+    let plan = house.plan().await;
+    assert!(matches!(house.start(&plan).await.unwrap(), Started::NothingToDo(_)), "{plan:#?}");
+    let names = |release: std::collections::BTreeMap<trueup::ids::ServiceName, _>| -> Vec<String> {
+        release.keys().map(ToString::to_string).collect()
+    };
+    assert_eq!(names(house.store.release(&house.id, first.id).await.unwrap()), ["job", "web"]);
+    // The next run records that it is gone, and the first release stays what it was.
+    house.declare(&WEB.replace("web:1", "web:2"));
+    let second = house.sync().await;
+    assert_eq!(names(house.store.release(&house.id, second.id).await.unwrap()), ["web"]);
+    assert_eq!(names(house.store.release(&house.id, first.id).await.unwrap()), ["job", "web"]);
+    assert_eq!(house.store.base(&house.id).await.unwrap().services.len(), 1);
+}

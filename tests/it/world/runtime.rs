@@ -38,6 +38,9 @@ struct State {
     looping: BTreeSet<String>,
     /// Steps that fail once, by the name of the call.
     failing: BTreeMap<&'static str, StepError>,
+    /// What every replica prints, and what its own check says of it where it fails.
+    printed: Vec<String>,
+    ailing: Option<String>,
     /// Every effect, in order, for asserting that nothing happened.
     effects: Vec<String>,
 }
@@ -161,6 +164,16 @@ impl Runtime {
         self.state().looping.insert(tag.to_owned());
     }
 
+    /// Every replica has printed these lines.
+    pub fn print(&self, lines: &[&str]) {
+        self.state().printed = lines.iter().map(|line| (*line).to_owned()).collect();
+    }
+
+    /// Every running replica fails its own check, which says this.
+    pub fn ail(&self, why: &str) {
+        self.state().ailing = Some(why.to_owned());
+    }
+
     /// The next call of that name fails.
     pub fn fail_next(&self, call: &'static str, error: StepError) {
         self.state().failing.insert(call, error);
@@ -226,8 +239,11 @@ impl Provider for Runtime {
                 .map(|(field, value)| (field.clone(), Observed::Known(LiveLeaf::set(value.clone()))))
                 .collect();
             leaves.insert(FieldPath::Stopped, Observed::Known(LiveLeaf::set(Value::Flag(!replica.running))));
-            let health =
-                if replica.running { Health::Healthy } else { Health::Stopped { why: "exit code 0".to_owned() } };
+            let health = match (replica.running, &state.ailing) {
+                (true, None) => Health::Healthy,
+                (true, Some(why)) => Health::Unhealthy { why: why.clone() },
+                (false, _) => Health::Stopped { why: "exit code 0".to_owned() },
+            };
             services.entry(replica.service.clone()).or_default().replicas.push(LiveReplica {
                 id: id.clone(),
                 name,
@@ -372,16 +388,22 @@ impl Provider for Runtime {
     }
 
     async fn logs(&self, _replica: &ReplicaId, _lines: usize) -> Result<Vec<String>, StepError> {
-        Ok(vec!["last words".to_owned()])
+        let printed = Runtime::state(self).printed.clone();
+        Ok(if printed.is_empty() { vec!["last words".to_owned()] } else { printed })
     }
 
     async fn follow_logs(
         &self,
         replica: &ReplicaId,
-        _lines: usize,
-        _sink: mpsc::Sender<String>,
+        lines: usize,
+        sink: mpsc::Sender<String>,
     ) -> Result<(), StepError> {
-        Err(StepError::Refused(format!("{replica} has no output to follow")))
+        for line in self.logs(replica, lines).await? {
+            if sink.send(line).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

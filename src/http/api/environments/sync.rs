@@ -20,7 +20,12 @@ pub(in crate::http) async fn sync(
 ) -> Result<Response, Problem> {
     let SyncBody { plan, reference, services, prune } = body;
     let plan = state.store.plan_by_prefix(&plan).await?;
-    let other = |what: &str| Problem::conflict(format!("plan {} was made with another {what}; plan again with this one", plan.digest.short()));
+    let other = |what: &str| {
+        Problem::conflict(format!(
+            "plan {} was made with another {what}; plan again with this one",
+            plan.digest.short()
+        ))
+    };
     if plan.environment != id {
         return Err(other("environment"));
     }

@@ -1,5 +1,7 @@
 //! `GET /api/v1/projects/{project}/environments/{environment}/services/{service}/logs`
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -16,6 +18,7 @@ use crate::http::problem::Problem;
 use crate::ids::{EnvironmentRef, ServiceName};
 use crate::live::{LiveReplica, Observed};
 use crate::provider::SharedProvider;
+use crate::secret::mask::Mask;
 
 /// The most lines of each replica that one request begins with.
 const LINES_MAX: usize = 10_000;
@@ -35,7 +38,7 @@ fn some() -> usize {
     100
 }
 
-/// What a service's replicas print: their last lines as text, or with `follow` those and what comes, as events `line`.
+/// What a service's replicas print, known secrets masked: their last lines as text, or with `follow` those and what comes, as events `line`.
 #[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/services/{service}/logs", tag = "services", operation_id = "logs", params(("project" = String, Path, description = "The project."), ("environment" = String, Path, description = "The environment."), ("service" = String, Path, description = "The service."), ("lines" = Option<usize>, Query, description = "How many lines of each replica to begin with; 100 by default, 10000 at most."), ("follow" = Option<bool>, Query, description = "Go on with what comes, until the replicas end.")), responses((status = 200, description = "Text, each line after its replica's name where there are several; or events.", content((String = "text/plain"), (LogLine = "text/event-stream"))), (status = "default", description = "Why not.", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::http) async fn logs(
     State(state): State<ApiState>,
@@ -44,26 +47,40 @@ pub(in crate::http) async fn logs(
     Params(Options { lines, follow }): Params<Options>,
 ) -> Result<Response, Problem> {
     let provider = state.passes.provider(&id).await?;
-    let replicas = replicas(&provider, &id, &service).await?;
+    let (replicas, mask) = running(&state, &provider, &id, &service).await?;
     let lines = lines.min(LINES_MAX);
-    if follow { Ok(followed(&state, provider, replicas, lines)) } else { read(&provider, &replicas, lines).await }
-}
-
-async fn replicas(
-    provider: &SharedProvider,
-    id: &EnvironmentRef,
-    service: &ServiceName,
-) -> Result<Vec<LiveReplica>, Problem> {
-    match provider.observe().await.services {
-        Observed::Unknown(why) => Err(Problem::bad_gateway(format!("what runs in {id} cannot be seen: {why}"))),
-        Observed::Known(mut services) => match services.remove(service) {
-            Some(live) if !live.replicas.is_empty() => Ok(live.replicas),
-            _ => Err(Problem::not_found(format!("{id}/{service} does not run"))),
-        },
+    if follow {
+        Ok(followed(&state, provider, replicas, Arc::new(mask), lines))
+    } else {
+        read(&provider, &replicas, &mask, lines).await
     }
 }
 
-async fn read(provider: &SharedProvider, replicas: &[LiveReplica], lines: usize) -> Result<Response, Problem> {
+/// A service's replicas, and the secrets that they may print.
+async fn running(
+    state: &ApiState,
+    provider: &SharedProvider,
+    id: &EnvironmentRef,
+    service: &ServiceName,
+) -> Result<(Vec<LiveReplica>, Mask), Problem> {
+    match provider.observe().await.services {
+        Observed::Unknown(why) => Err(Problem::bad_gateway(format!("what runs in {id} cannot be seen: {why}"))),
+        Observed::Known(mut services) => {
+            let mask = state.passes.mask(id, &services).await?;
+            match services.remove(service) {
+                Some(live) if !live.replicas.is_empty() => Ok((live.replicas, mask)),
+                _ => Err(Problem::not_found(format!("{id}/{service} does not run"))),
+            }
+        }
+    }
+}
+
+async fn read(
+    provider: &SharedProvider,
+    replicas: &[LiveReplica],
+    mask: &Mask,
+    lines: usize,
+) -> Result<Response, Problem> {
     let mut text = String::new();
     for replica in replicas {
         let printed = provider.logs(&replica.id, lines).await;
@@ -71,18 +88,25 @@ async fn read(provider: &SharedProvider, replicas: &[LiveReplica], lines: usize)
             if replicas.len() > 1 {
                 text.push_str(&format!("{}  ", replica.name));
             }
-            text.push_str(&line);
+            text.push_str(&mask.apply(&line));
             text.push('\n');
         }
     }
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 
-fn followed(state: &ApiState, provider: SharedProvider, replicas: Vec<LiveReplica>, lines: usize) -> Response {
+fn followed(
+    state: &ApiState,
+    provider: SharedProvider,
+    replicas: Vec<LiveReplica>,
+    mask: Arc<Mask>,
+    lines: usize,
+) -> Response {
     let (sink, source) = mpsc::channel::<LogLine>(QUEUE);
     for replica in replicas {
         let (own, mut printed) = mpsc::channel(QUEUE);
         let (provider, name, sink) = (provider.clone(), replica.name.clone(), sink.clone());
+        let mask = Arc::clone(&mask);
         tokio::spawn(async move {
             if let Err(error) = provider.follow_logs(&replica.id, lines, own).await {
                 tracing::debug!(replica = replica.name, %error, "following ended");
@@ -91,7 +115,7 @@ fn followed(state: &ApiState, provider: SharedProvider, replicas: Vec<LiveReplic
         tokio::spawn(async move {
             // Ends with the replica or with whoever listens, whichever ends first.
             while let Some(text) = printed.recv().await {
-                if sink.send(LogLine { replica: name.clone(), text }).await.is_err() {
+                if sink.send(LogLine { replica: name.clone(), text: mask.apply(&text) }).await.is_err() {
                     break;
                 }
             }
