@@ -83,7 +83,7 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
     let moved: Moved = Arc::new(move |project| pushed.pushed(project));
     let (_, intake) = Intake::start(store.clone(), Arc::clone(&bell), moved, stop.clone());
     tasks.spawn(async move { ("the intake of deliveries", intake.await.is_ok()) });
-    let webhooks = Webhooks::new(store.clone(), secrets, webhook_settings(&settings), bell);
+    let webhooks = Webhooks::new(store.clone(), secrets.clone(), webhook_settings(&settings), bell);
     if !settings.offline {
         let pace = integration::Pace { interval: settings.integrations.interval, jitter: settings.integrations.jitter };
         let watching = integration::watch(catalog.clone(), pace, stop.clone());

@@ -34,7 +34,7 @@ impl Store {
     pub async fn add_project(&self, project: Project) -> Result<(), StoreError> {
         let at = nanos(project.created_at)?;
         self.transact(move |c| {
-            known(c, project.integration.as_ref())?;
+            registered(c, project.integration.as_ref())?;
             c.execute(
                 "INSERT INTO projects (name, url, auth, tracked, config_path, disabled, created_at, webhook_secret,
                                        integration, repository)
@@ -90,7 +90,7 @@ impl Store {
     /// exist, or where a run needs what would change.
     pub async fn update_project(&self, project: Project) -> Result<(), StoreError> {
         self.transact(move |c| {
-            known(c, project.integration.as_ref())?;
+            registered(c, project.integration.as_ref())?;
             let known = known(c, &project.name)?.ok_or_else(|| not_there(&project.name))?;
             if (&known.url, &known.auth) != (&project.url, &project.auth) {
                 refuse_while_running(c, &project.name, None)?;
@@ -142,7 +142,7 @@ impl Store {
     }
 }
 
-fn known(c: &Connection, integration: Option<&IntegrationName>) -> Result<(), StoreError> {
+fn registered(c: &Connection, integration: Option<&IntegrationName>) -> Result<(), StoreError> {
     let Some(name) = integration else { return Ok(()) };
     let there: bool =
         c.query_row("SELECT EXISTS (SELECT 1 FROM integrations WHERE name = ?1)", [name.as_str()], |row| row.get(0))?;
