@@ -50,12 +50,13 @@ fn deliveries_are_listed_shown_and_replayed() {
     assert_eq!(states, ["set_aside", "done"]);
     let table = shop.expect(0, &["deliveries", "list", "--state", "set-aside"]);
     assert!(table.contains("set aside") && table.contains("line 1") && !table.contains("hunter2"), "{table}");
-    let number = listed()[0]["id"].to_string();
+    let id = listed()[0]["id"].as_u64().unwrap();
+    let number = id.to_string();
     let shown = shop.expect(0, &["deliveries", "show", &number]);
     assert!(shown.contains("hunter2") && !shown.contains('\u{1b}'), "{shown:?}");
     shop.expect(0, &["deliveries", "replay", &number]);
     until("it is set aside once more", || {
-        listed().iter().any(|one| one["id"].to_string() == number && one["replays"] == 1 && one["state"] == "set_aside")
+        listed().iter().any(|one| one["id"] == id && one["replays"] == 1 && one["state"] == "set_aside")
     });
     assert_eq!(shop.say(&["deliveries", "show", "999"]).code, 1);
     let log = shop.log();
