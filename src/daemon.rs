@@ -17,5 +17,4 @@ mod schedule;
 
 pub use crate::daemon::background::{Background, Pace, Tools};
 pub use crate::daemon::intake::{Intake, Moved};
-pub use crate::daemon::nudges::{Nudge, Nudged};
 pub use crate::daemon::run::run;

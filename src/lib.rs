@@ -18,6 +18,8 @@
 //! | [`daemon`] | E | when to pass: timers, watches, backoff, shutdown |
 //! | [`git`] | E | mirrors, polling, watching, reading a file at a commit |
 //! | [`forge`] | E | GitHub, GitLab, Gitea, Forgejo, Bitbucket: webhooks in, the API out |
+//! | [`outbox`] | E | reports on their way to forges: durable, paced, posted once |
+//! | [`reporter`] | E | what is said on forges, and when: pull requests, branches |
 //! | [`integration`] | E | registered outside services, how to reach them, and how they are doing |
 //! | [`oci`] | E | container registries: tags and digests |
 //! | [`provider`] | E | where services run: `docker`, `local` |
@@ -53,10 +55,12 @@ pub mod live;
 pub mod metrics;
 pub mod notify;
 pub mod oci;
+pub mod outbox;
 pub mod pass;
 pub mod plan;
 pub mod provider;
 pub mod report;
+pub mod reporter;
 pub mod secret;
 pub mod settings;
 pub mod store;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use tokio::sync::broadcast;
 
 pub use crate::pass::error::PassError;
 pub use crate::pass::file::plan_file;
@@ -62,7 +63,11 @@ const BACKGROUND: &str = "trueup";
 pub struct Passes {
     parts: Arc<Parts>,
     seen: Arc<Seen>,
+    moved: broadcast::Sender<EnvironmentRef>,
 }
+
+/// Moves that a slow listener may be behind; beyond it, it hears that it missed some.
+const MOVES: usize = 1024;
 
 /// What passes are made with.
 pub struct Parts {
@@ -104,7 +109,17 @@ struct Sight<'a> {
 impl Passes {
     /// Passes over the given parts.
     pub fn new(parts: Parts) -> Self {
-        Passes { parts: Arc::new(parts), seen: Arc::default() }
+        Passes { parts: Arc::new(parts), seen: Arc::default(), moved: broadcast::Sender::new(MOVES) }
+    }
+
+    /// Tells of every environment whose latest plan, or the last read of whose file, is another than before.
+    pub fn moved(&self) -> broadcast::Receiver<EnvironmentRef> {
+        self.moved.subscribe()
+    }
+
+    /// Says that what is known of an environment is another than before. Nobody may be listening.
+    pub(crate) fn tell_moved(&self, id: &EnvironmentRef) {
+        drop(self.moved.send(id.clone()));
     }
 
     /// The plan of a ref (by default the tracked one's tip), from a fresh look at everything.

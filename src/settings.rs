@@ -38,6 +38,9 @@ pub struct Settings {
     pub listen_unencrypted: bool,
     /// The supervisor's Unix socket; see [`Settings::supervisor_socket`].
     pub supervisor_socket: Option<PathBuf>,
+    /// Where people reach the daemon by browser, such as `https://trueup.acme.dev`, without a slash at the end: what
+    /// reports link to, and where webhooks are sent to; `None`: reports link nowhere.
+    pub public_url: Option<String>,
     /// Time between two looks at a project's repository.
     pub poll_interval: Duration,
     /// Time between two looks at what runs in an environment.
@@ -199,6 +202,7 @@ impl Default for Settings {
             listen: None,
             listen_unencrypted: false,
             supervisor_socket: None,
+            public_url: None,
             poll_interval: Duration::from_secs(60),
             observe_interval: Duration::from_secs(60),
             max_polls_per_host: 8,

@@ -9,8 +9,9 @@ use crate::cli::client::{Client, ClientError, Endpoint};
 use crate::cli::failure::Advice;
 use crate::cli::terminal::Terminal;
 use crate::cli::{
-    Outcome, audit, completions, deliveries, doctor, env, events, history, integration, logs, plan, project, quickstart,
-    refresh, rollback, sample_server, schema, serve, service, show, status, supervise, sync, token, validate, why,
+    Outcome, audit, completions, deliveries, doctor, env, events, history, integration, logs, outbox, plan, project,
+    quickstart, refresh, rollback, sample_server, schema, serve, service, show, status, supervise, sync, token,
+    validate, why,
 };
 use crate::settings::Settings;
 
@@ -38,6 +39,7 @@ Register (admin):
   token        Bearer tokens for the API over TCP
   audit        Who changed, synced, was denied or resolved a secret's reference
   deliveries   What webhooks delivered, and what became of it
+  outbox       What is said on forges, and what became of it
 
 Write the file:
   validate     Check a file, with every mistake at its line and column
@@ -141,6 +143,8 @@ enum Verb {
     Audit(audit::Audit),
     #[command(subcommand)]
     Deliveries(deliveries::Deliveries),
+    #[command(subcommand)]
+    Outbox(outbox::Outbox),
     Validate(validate::Validate),
     Schema(schema::Schema),
     Serve(serve::Serve),
@@ -199,6 +203,7 @@ async fn dispatch_online(verb: Verb, context: Context<'_>) -> anyhow::Result<Out
         Verb::Token(verb) => token::run(&verb, context).await,
         Verb::Audit(verb) => audit::run(&verb, context).await,
         Verb::Deliveries(verb) => deliveries::run(&verb, context).await,
+        Verb::Outbox(verb) => outbox::run(&verb, context).await,
         Verb::Validate(_)
         | Verb::Schema(_)
         | Verb::Completions(_)

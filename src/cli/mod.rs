@@ -21,6 +21,7 @@ mod integration;
 mod logs;
 mod missing;
 mod offline;
+mod outbox;
 mod plan;
 mod project;
 mod quickstart;

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::daemon::nudges::{Consequence, Nudge};
+use crate::daemon::nudges::Consequence;
 use crate::ids::ProjectName;
+use crate::reporter::Nudge;
 
 /// How long a project is quiet before it is acted on.
 const QUIET: Duration = Duration::from_millis(50);
@@ -68,7 +69,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{Gathering, LONGEST, QUIET};
-    use crate::daemon::nudges::{Consequence, Nudge};
+    use crate::daemon::nudges::Consequence;
+    use crate::reporter::Nudge;
 
     fn pushed() -> Consequence {
         Consequence { moved: true, nudge: None }

@@ -15,11 +15,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::gather::{Gathered, Gathering};
-use crate::daemon::nudges::{Consequence, Nudged, consequence, projects_of};
+use crate::daemon::nudges::{Consequence, consequence, projects_of};
 use crate::forge::event::Event;
 use crate::forge::webhook::parse;
 use crate::http::webhook::InboxBell;
 use crate::ids::ProjectName;
+use crate::reporter::Nudged;
 use crate::store::records::WaitingDelivery;
 use crate::store::{DELIVERIES_ROWS_MAX, Store, StoreError};
 

@@ -23,9 +23,11 @@ use crate::ids::EnvironmentRef;
 use crate::integration::{self, Catalog, Connectors};
 use crate::metrics::Metrics;
 use crate::notify::{Parts as NotifyParts, Sender, notify};
+use crate::outbox::{Desk, Outbox};
 use crate::pass::{Parts, Passes};
 use crate::provider::Connect;
 use crate::provider::registry::Registry;
+use crate::reporter::{self, Reporter, Ways};
 use crate::secret::Secrets;
 use crate::settings::Settings;
 use crate::store::{InboxBound, Store};
@@ -54,11 +56,12 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
     let registry = Registry::new(git.clone(), secrets.clone(), settings.supervisor_socket());
     let events = Events::new(store.clone());
     let metrics = Metrics::default();
+    let connectors = Connectors::new(secrets.clone(), registry.engines());
     let catalog = Catalog::new(integration::Parts {
         store: store.clone(),
         events: events.clone(),
         metrics: metrics.clone(),
-        connect: Arc::new(Connectors::new(secrets.clone(), registry.engines())),
+        connect: Arc::new(connectors.clone()),
         limit: settings.integrations.timeout,
     });
     let providers: Arc<dyn Connect> = Arc::new(registry);
@@ -76,13 +79,30 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { ("the background", background_ended.await.is_ok()) });
     tasks.spawn(always("settling", settle(syncs.clone(), stop.clone())));
-    tasks.spawn(always("sweeping", sweep(store.clone(), git, stop.clone())));
+    tasks.spawn(always("sweeping", sweep(store.clone(), git.clone(), stop.clone())));
     tasks.spawn(always("the watchdog", watchdog(background.clone(), stop.clone())));
     let bell = Arc::new(InboxBell::default());
     let pushed = background.clone();
     let moved: Moved = Arc::new(move |project| pushed.pushed(project));
-    let (_, intake) = Intake::start(store.clone(), Arc::clone(&bell), moved, stop.clone());
+    let (nudges, intake) = Intake::start(store.clone(), Arc::clone(&bell), moved, stop.clone());
     tasks.spawn(async move { ("the intake of deliveries", intake.await.is_ok()) });
+    let outbox = Outbox::new(store.clone());
+    let ways = Ways::new(store.clone(), connectors);
+    let desk = Desk::new(store.clone(), outbox.clone(), ways.clone(), metrics.clone(), settings.offline);
+    tasks.spawn(always("posting", desk.run(stop.clone())));
+    let reporting = reporter::Parts {
+        store: store.clone(),
+        git,
+        passes: passes.clone(),
+        ways,
+        outbox: outbox.clone(),
+        installation: store.installation().await.context("the store cannot be read")?,
+        public_url: settings.public_url.clone(),
+        poll: settings.poll_interval,
+        offline: settings.offline,
+        heads: Arc::default(),
+    };
+    tasks.spawn(always("reporting", Reporter::new(reporting, nudges).run(stop.clone())));
     let webhooks = Webhooks::new(store.clone(), secrets.clone(), webhook_settings(&settings), bell);
     if !settings.offline {
         let pace = integration::Pace { interval: settings.integrations.interval, jitter: settings.integrations.jitter };
@@ -100,6 +120,7 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
         catalog,
         events,
         metrics,
+        outbox,
         store,
         passes,
         syncs: syncs.clone(),

@@ -30,6 +30,7 @@ mod version;
 mod watch;
 mod work;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,6 +185,15 @@ impl Git {
         }
         let found = self.work.read(remote, move |mirror, _| read::abbreviated(mirror, &digits)).await?;
         found.map(|id| commit_itself(remote, &id)).transpose()
+    }
+
+    /// Where every ref stands whose full name matches a glob (`refs/pull/*/head`), by name.
+    ///
+    /// # Errors
+    /// The remote cannot be asked, or answers with what is no answer.
+    pub async fn refs(&self, remote: &Remote, glob: &str) -> Result<BTreeMap<String, CommitSha>, GitError> {
+        let found = self.work.list(remote, &Asked::parse(glob)).await?;
+        found.iter().map(|entry| Ok((entry.name.clone(), commit_id(remote, &entry.object)?))).collect()
     }
 
     /// Brings a commit with its whole history into the mirror; asks nothing where it is there.

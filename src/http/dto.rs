@@ -4,6 +4,7 @@
 
 mod delivery;
 mod integration;
+mod outbox;
 mod registration;
 mod standing;
 mod work;
@@ -14,6 +15,7 @@ use utoipa::ToSchema;
 
 pub use delivery::DeliveryView;
 pub use integration::{IntegrationPatch, IntegrationStanding, IntegrationView, NewIntegration};
+pub use outbox::ReportView;
 pub use registration::{
     CONFIG_PATH, EnvironmentPatch, EnvironmentView, NewEnvironment, NewProject, ProjectEnvironment, ProjectPatch,
     ProjectView, ServiceSpec,
@@ -25,8 +27,8 @@ pub use work::{
 
 use crate::authority::Role;
 pub use crate::store::records::{
-    DeliveryState, JournalEntry, ReadState, ReadStatus, RegisteredService, ReplicaHealth, Run as RunView, RunKind,
-    RunLine, RunState,
+    DeliveryState, JournalEntry, ReadState, ReadStatus, RegisteredService, ReplicaHealth, ReportState, Run as RunView,
+    RunKind, RunLine, RunState,
 };
 
 /// Which Trueup answers.

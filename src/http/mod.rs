@@ -30,6 +30,7 @@ use crate::events::Events;
 use crate::ids::EnvironmentRef;
 use crate::integration::Catalog;
 use crate::metrics::Metrics;
+use crate::outbox::Outbox;
 use crate::pass::Passes;
 use crate::provider::Connect;
 use crate::store::Store;
@@ -62,6 +63,8 @@ pub struct ApiState {
     pub events: Events,
     /// Whoever counts.
     pub metrics: Metrics,
+    /// Reports on their way to forges.
+    pub outbox: Outbox,
     /// Whoever passes in the background.
     pub nudge: Arc<dyn Nudge>,
     /// The group whose members are operators on the Unix socket.

@@ -14,8 +14,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::api::{
-    audit, deliveries, environments, events, integrations, meta, metrics, plans, projects, pulls, refresh, runs,
-    services, status, tokens,
+    audit, deliveries, environments, events, integrations, meta, metrics, outbox, plans, projects, pulls, refresh,
+    runs, services, status, tokens,
 };
 use super::gate::{Gate, pass};
 use super::problem::Problem;
@@ -67,6 +67,9 @@ fn table() -> Vec<Guarded> {
         (Read, routes!(plans::show)),
         (Read, routes!(pulls::show)),
         (Refresh, routes!(pulls::report)),
+        (Read, routes!(outbox::list::list)),
+        (Read, routes!(outbox::show::show)),
+        (Refresh, routes!(outbox::post::post)),
         (Refresh, routes!(refresh::refresh)),
         (Read, routes!(status::status)),
         (Read, routes!(runs::show::show)),

@@ -22,7 +22,10 @@ impl Passes {
         if self.seen.planned(plan) {
             let kept = self.keep_plan(plan).await;
             match kept {
-                Ok(()) => self.seen.kept(plan),
+                Ok(()) => {
+                    self.seen.kept(plan);
+                    self.tell_moved(id);
+                }
                 // It may have been kept in part: the next look writes, whatever it comes to.
                 Err(_) => self.seen.forget(id),
             }

@@ -187,6 +187,7 @@ impl Passes {
         };
         if self.seen.checked(id, &status) {
             store.put_read(id, &status).await?;
+            self.tell_moved(id);
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::events::event;
 use crate::live::quantity::{Bytes, DURATION_EXPECTED, Millis, SIZE_EXPECTED};
-use crate::secret::InvalidAuthRef;
 use crate::secret::AuthRef;
+use crate::secret::InvalidAuthRef;
 
 const TOP: &[&str] = &[
     "state_dir",
@@ -23,6 +23,7 @@ const TOP: &[&str] = &[
     "listen",
     "listen_unencrypted",
     "supervisor_socket",
+    "public_url",
     "poll_interval",
     "observe_interval",
     "max_polls_per_host",
@@ -52,6 +53,7 @@ struct File {
     listen: Option<Spanned<String>>,
     listen_unencrypted: Option<bool>,
     supervisor_socket: Option<Spanned<PathBuf>>,
+    public_url: Option<Spanned<String>>,
     poll_interval: Option<Spanned<Amount>>,
     observe_interval: Option<Spanned<Amount>>,
     max_polls_per_host: Option<Spanned<i64>>,
@@ -207,6 +209,7 @@ fn settings(file: File) -> Result<Settings, Wrong> {
         listen: listen(file.listen, listen_unencrypted)?,
         listen_unencrypted,
         supervisor_socket: path(file.supervisor_socket)?,
+        public_url: public_url(file.public_url)?,
         poll_interval: interval(file.poll_interval)?.unwrap_or(defaults.poll_interval),
         observe_interval: interval(file.observe_interval)?.unwrap_or(defaults.observe_interval),
         max_polls_per_host: polls(file.max_polls_per_host)?.unwrap_or(defaults.max_polls_per_host),
@@ -340,6 +343,23 @@ fn listen(value: Option<Spanned<String>>, unencrypted: bool) -> Result<Option<So
         });
     }
     Ok(Some(address))
+}
+
+fn public_url(value: Option<Spanned<String>>) -> Result<Option<String>, Wrong> {
+    let Some(value) = value else { return Ok(None) };
+    let url = value.get_ref().trim().trim_end_matches('/').to_owned();
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let odd =
+        |c: char| c.is_control() || c.is_whitespace() || matches!(c, '@' | '?' | '#' | '(' | ')' | '<' | '>' | '"');
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && url.len() <= 512 && !url.contains(odd) => {
+            Ok(Some(url))
+        }
+        _ => Err(wrong(
+            &value,
+            format!("`{url}` is not a URL such as https://trueup.acme.dev: no user, query or fragment"),
+        )),
+    }
 }
 
 fn interval(value: Option<Spanned<Amount>>) -> Result<Option<Duration>, Wrong> {

@@ -23,6 +23,7 @@ socket_group = "deploy"
 listen = "127.0.0.1:7070"
 listen_unencrypted = true
 supervisor_socket = "/run/s.sock"
+public_url = "https://trueup.acme.dev/"
 poll_interval = "2m"
 observe_interval = 30
 max_polls_per_host = 4
@@ -55,6 +56,7 @@ level = "debug"
     )
     .expect("valid");
     assert_eq!(settings.state_dir, Path::new("/srv/trueup"));
+    assert_eq!(settings.public_url.as_deref(), Some("https://trueup.acme.dev"));
     assert_eq!(
         (settings.socket(), settings.supervisor_socket()),
         (PathBuf::from("/run/t.sock"), PathBuf::from("/run/s.sock"))
@@ -103,6 +105,7 @@ fn mistakes_are_told_with_their_place() {
         ("offline = false\n\n[git]\nmax_files = 1", 4, 1, "did you mean `max_file`?"),
         ("timeout = \"5s\"", 1, 1, "belongs into the table [git]"),
         ("[github]\na = 1", 1, 2, "unknown field `github`"),
+        ("public_url = \"trueup.acme.dev\"", 1, 14, "is not a URL"),
         ("poll_interval = \"soon\"", 1, 17, "is not a duration"),
         ("poll_interval = \"10ms\"", 1, 17, "between 1s and 24h"),
         ("offline = \"yes\"", 1, 11, "expected a boolean"),
@@ -144,6 +147,7 @@ fn every_key_is_documented() {
         "listen" => defaults.listen.map_or("none".into(), |address| address.to_string()),
         "listen_unencrypted" => defaults.listen_unencrypted.to_string(),
         "supervisor_socket" => defaults.supervisor_socket().display().to_string(),
+        "public_url" => "none".into(),
         "poll_interval" => duration(defaults.poll_interval),
         "observe_interval" => duration(defaults.observe_interval),
         "max_polls_per_host" => defaults.max_polls_per_host.to_string(),

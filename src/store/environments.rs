@@ -113,8 +113,9 @@ impl Store {
                     "{id} was changed meanwhile; look at it again, and repeat what is still wanted"
                 )));
             }
-            let in_use =
-                |one: &Environment| (one.provider.clone(), one.settings.clone(), one.secrets.clone(), one.run_as.clone());
+            let in_use = |one: &Environment| {
+                (one.provider.clone(), one.settings.clone(), one.secrets.clone(), one.run_as.clone())
+            };
             if in_use(&now) != in_use(&after) {
                 refuse_while_running(c, &id.project, Some(id.environment.as_str()))?;
             }

@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_deliveries.sql", include_str!("../../schema/sql/0002_deliveries.sql")),
     ("0003_integrations.sql", include_str!("../../schema/sql/0003_integrations.sql")),
     ("0004_reports.sql", include_str!("../../schema/sql/0004_reports.sql")),
+    ("0005_outbox.sql", include_str!("../../schema/sql/0005_outbox.sql")),
 ];
 
 /// Brings the database to the newest format.

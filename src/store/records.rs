@@ -15,7 +15,10 @@ pub use integration::{HealthCheck, Integration, IntegrationHealth, IntegrationSt
 
 use crate::authority::Role;
 use crate::drift::Cause;
-use crate::ids::{CommitSha, EnvironmentRef, IntegrationName, PlanDigest, ProjectName, RunId, SecretName, ServiceName};
+use crate::ids::{
+    CommitSha, EnvironmentName, EnvironmentRef, IntegrationName, PlanDigest, ProjectName, RunId, SecretName,
+    ServiceName,
+};
 use crate::live::Health;
 use crate::live::field::FieldPath;
 use crate::report::detail::ReportDetail;
@@ -267,4 +270,168 @@ pub struct Release {
     pub run: Run,
     /// The services that it released, without those that it left as they were.
     pub services: BTreeSet<ServiceName>,
+}
+
+/// A report on its way into the outbox.
+#[derive(Clone, Debug)]
+pub struct NewReport {
+    /// The project that it is about.
+    pub project: ProjectName,
+    /// The environment, where it is about one.
+    pub environment: Option<EnvironmentName>,
+    /// The pull request, where it is about one.
+    pub pull: Option<u64>,
+    /// The commit, where it is about one.
+    pub commit: Option<CommitSha>,
+    /// What is written: `comment`, `status`, `check_run` …
+    pub kind: String,
+    /// Where it is written: of several reports on one topic the newest wins.
+    pub topic: String,
+    /// JSON: what the forge is asked. Holds no credential.
+    pub payload: String,
+    /// SHA-256 of the payload.
+    pub sha256: Vec<u8>,
+    /// When what it tells of was heard of.
+    pub heard_at: Option<Timestamp>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// How a report stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportState {
+    /// It is to be posted.
+    Waiting,
+    /// It is being posted.
+    Posting,
+    /// It stands on the forge.
+    Posted,
+    /// The forge refused it for good.
+    Failed,
+    /// It was not posted, as the daemon is offline by its settings; it can be posted by hand.
+    Skipped,
+    /// A newer one took its place before it was posted.
+    Superseded,
+}
+
+/// A report in the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportRow {
+    /// Its number.
+    pub id: u64,
+    /// The project that it is about.
+    pub project: ProjectName,
+    /// The environment, where it is about one.
+    pub environment: Option<EnvironmentName>,
+    /// The pull request, where it is about one.
+    pub pull: Option<u64>,
+    /// The commit, where it is about one.
+    pub commit: Option<CommitSha>,
+    /// What is written.
+    pub kind: String,
+    /// Where it is written.
+    pub topic: String,
+    /// JSON: what the forge is asked.
+    pub payload: String,
+    /// How it stands.
+    pub state: ReportState,
+    /// How often it was tried.
+    pub attempts: u64,
+    /// From when on it may be tried.
+    pub due_at: Timestamp,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    /// When what it tells of was heard of.
+    pub heard_at: Option<Timestamp>,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// When it was done with.
+    pub ended_at: Option<Timestamp>,
+    /// Whether someone asked for it by hand: then it is sent although the daemon is offline by its settings.
+    pub by_hand: bool,
+}
+
+/// Which reports are listed.
+#[derive(Clone, Debug)]
+pub struct ReportFilter {
+    /// Only this project's.
+    pub project: Option<ProjectName>,
+    /// Only these.
+    pub state: Option<ReportState>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// What stands on the forge on a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// The forge's id, where it has one.
+    pub remote_id: Option<String>,
+    /// Where people see it.
+    pub url: Option<String>,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// What became of an attempt to post.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostEnd {
+    /// It stands on the forge.
+    Posted {
+        /// The forge's id, where it has one.
+        remote_id: Option<String>,
+        /// Where people see it.
+        url: Option<String>,
+    },
+    /// It is tried again.
+    Again {
+        /// Not before.
+        due_at: Timestamp,
+        /// Why.
+        error: String,
+    },
+    /// It is not tried again.
+    Failed {
+        /// Why.
+        error: String,
+    },
+    /// It was not tried.
+    Skipped {
+        /// Why.
+        error: String,
+    },
+}
+
+/// How far a pull request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullStage {
+    /// It may be merged.
+    Open,
+    /// It was merged, and what it changes awaits a sync somewhere.
+    Merged,
+    /// There is nothing more to report on it.
+    Done,
+}
+
+/// A pull request that is reported on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullRow {
+    /// The project.
+    pub project: ProjectName,
+    /// Its number.
+    pub number: u64,
+    /// How far it has come.
+    pub stage: PullStage,
+    /// JSON: what the forge said last.
+    pub facts: Option<String>,
+    /// From when on it is to be planned.
+    pub due_at: Option<Timestamp>,
+    /// When the oldest news that is not reported yet was heard of.
+    pub heard_at: Option<Timestamp>,
+    /// When it was planned last.
+    pub planned_at: Option<Timestamp>,
+    /// Failures in a row.
+    pub failures: u64,
 }

@@ -202,6 +202,8 @@ impl Syncs {
         if let Err(error) = self.passes.refresh(&plan.environment).await {
             tracing::warn!(environment = %plan.environment, %error, "the state after the run could not be read");
         }
+        // Also where the plan is the same as before: that the run failed is news.
+        self.passes.tell_moved(&plan.environment);
     }
 
     /// Settles every unfinished run that no task of this process carries out. Called at start and again while any is left.

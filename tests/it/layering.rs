@@ -79,6 +79,24 @@ const ARROWS: &[(&str, &[&str])] = &[
             "settings",
         ],
     ),
+    ("outbox", &["ids", "forge", "metrics", "store"]),
+    (
+        "reporter",
+        &[
+            "ids",
+            "declared",
+            "forge",
+            "git",
+            "integration",
+            "live",
+            "outbox",
+            "pass",
+            "plan",
+            "report",
+            "secret",
+            "store",
+        ],
+    ),
     (
         "pass",
         &[
@@ -115,6 +133,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "report",
             "git",
             "forge",
+            "outbox",
             "provider",
             "secret",
             "store",
@@ -129,6 +148,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "ids",
+            "outbox",
+            "reporter",
             "events",
             "integration",
             "metrics",

@@ -7,6 +7,7 @@ pub(super) mod events;
 pub(super) mod integrations;
 pub(super) mod meta;
 pub(super) mod metrics;
+pub(super) mod outbox;
 pub(super) mod plans;
 pub(super) mod projects;
 pub(super) mod pulls;

@@ -16,6 +16,7 @@ pub mod local;
 pub mod permit;
 pub mod pulls;
 pub mod repo;
+pub mod reporting;
 pub mod runtime;
 pub mod sides;
 pub mod spec;
