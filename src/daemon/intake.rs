@@ -28,6 +28,8 @@ use crate::store::{DELIVERIES_ROWS_MAX, Store, StoreError};
 const AT_ONCE: u64 = 4 << 20;
 /// Deliveries that come within so long are read together: under load one query reads hundreds.
 const GATHER: Duration = Duration::from_millis(20);
+/// Time after which all that waits is looked at again: what was stored and never announced is found then.
+const REVISIT: Duration = Duration::from_secs(30);
 /// Time before a database that refused is asked again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// Deliveries after which those past the bounds are let go of.
@@ -77,8 +79,9 @@ impl Intake {
     async fn run(mut self, stop: CancellationToken) {
         // Whatever an earlier process left.
         let mut look_at = Some(Instant::now());
+        let mut revisit_at = Instant::now() + REVISIT;
         loop {
-            let next = look_at.into_iter().chain(self.gathering.next()).min();
+            let next = look_at.into_iter().chain(self.gathering.next()).chain([revisit_at]).min();
             let sleep = async {
                 match next {
                     Some(when) => tokio::time::sleep_until(when.into()).await,
@@ -98,10 +101,11 @@ impl Intake {
                 () = sleep => {}
             }
             let now = Instant::now();
-            if look_at.is_some_and(|at| at <= now) {
+            if revisit_at <= now || look_at.is_some_and(|at| at <= now) {
                 look_at = None;
-                if self.bell.is_again() {
+                if self.bell.is_again() || revisit_at <= now {
                     self.seen = 0;
+                    revisit_at = now + REVISIT;
                 }
                 let result = self.look().await;
                 self.say(result, &mut look_at);

@@ -181,14 +181,19 @@ async fn take(state: &ApiState, forge: ForgeKind, to: To, request: Request) -> R
         body,
         received_at: now,
     };
-    match state.store.accept_delivery(new, webhooks.bound).await {
-        Ok(Accepted::Full) | Err(StoreError::Full(_)) => Err(Refused::Full),
-        Ok(accepted) => {
-            if let Accepted::New(_) = accepted {
-                webhooks.bell.ring();
-            }
-            Ok(accepted)
+    // A task of its own: a forge that hangs up amid this must not leave what was stored without its bell.
+    let (store, inner) = (state.store.clone(), Arc::clone(&state.webhooks.inner));
+    let storing = tokio::spawn(async move {
+        let accepted = store.accept_delivery(new, inner.bound).await;
+        if let Ok(Accepted::New(_)) = accepted {
+            inner.bell.ring();
         }
+        accepted
+    });
+    let stored = storing.await.unwrap_or_else(|error| Err(StoreError::Database(format!("storing broke off: {error}"))));
+    match stored {
+        Ok(Accepted::Full) | Err(StoreError::Full(_)) => Err(Refused::Full),
+        Ok(accepted) => Ok(accepted),
         // Removed since its secret was read.
         Err(StoreError::NotFound(_)) => Err(Refused::Unproven),
         Err(error) => Err(Refused::Store(error)),
