@@ -108,7 +108,7 @@ mod tests {
             format!("{}{more}", shown.join(""))
         };
         assert_eq!(fit(400, LengthUnit::Bytes, render), "item".repeat(100));
-        for limit in 8..400 {
+        for limit in 9..400 {
             let text = fit(limit, LengthUnit::Bytes, render);
             let items = text.matches("item").count();
             assert!(text.len() <= limit, "{limit}: {text}");
