@@ -11,12 +11,16 @@ pub(crate) use limits::cut;
 pub use limits::{CommentForm, ForgeLimits};
 pub use outcome::Report;
 pub use request::{
-    Annotation, AnnotationLevel, CheckConclusion, CheckRunRequest, CommentRequest, IssueRequest, LineNote,
-    LineNotesRequest, StatusRequest, StatusState, WebhookRequest,
+    CheckConclusion, CheckRunRequest, CommentRequest, IssueRequest, LineNote, LineNotesRequest, StatusRequest,
+    WebhookRequest,
 };
+pub(crate) use standing::missing_events;
 pub use standing::{
     Change, Comment, Connection, Delivery, LineNotes, Permission, PullRequest, PullState, Side, Upserted, Webhook,
 };
+
+pub use crate::report::annotations::{Annotation, AnnotationLevel};
+pub use crate::report::status::StatusState;
 
 use crate::forge::{ForgeError, ForgeKind, RepositoryPath};
 
@@ -43,10 +47,14 @@ pub trait Forge: Send + Sync + std::fmt::Debug {
 
     /// Writes a check run with all its annotations. A run of the same content is completed, other content gets a run of
     /// its own, which the forge shows in place of the former.
-    async fn upsert_check_run(&self, request: &CheckRunRequest) -> Result<Upserted, ForgeError>;
+    async fn upsert_check_run(&self, _: &CheckRunRequest) -> Result<Upserted, ForgeError> {
+        Err(self.unsupported("take a check run", "a status is set instead"))
+    }
 
     /// Puts notes on lines of a request's diff, and resolves those with the marker that are no longer asked for.
-    async fn note_lines(&self, request: &LineNotesRequest) -> Result<LineNotes, ForgeError>;
+    async fn note_lines(&self, _: &LineNotesRequest) -> Result<LineNotes, ForgeError> {
+        Err(self.unsupported("take notes on lines", "the comment names file and line"))
+    }
 
     /// Reads a pull or merge request.
     async fn read_pull_request(&self, repository: &RepositoryPath, number: u64) -> Result<PullRequest, ForgeError>;
@@ -73,11 +81,20 @@ pub trait Forge: Send + Sync + std::fmt::Debug {
     async fn check_webhook(&self, repository: &RepositoryPath, url: &str) -> Result<Option<Webhook>, ForgeError>;
 
     /// Writes the issue with the marker: edited (and opened again) where there is one, else created.
-    async fn upsert_issue(&self, request: &IssueRequest) -> Result<Upserted, ForgeError>;
+    async fn upsert_issue(&self, _: &IssueRequest) -> Result<Upserted, ForgeError> {
+        Err(self.unsupported("take an issue", "report to a webhook instead"))
+    }
 
     /// Closes an issue; one that is closed or gone is left so.
-    async fn close_issue(&self, repository: &RepositoryPath, id: &str) -> Result<(), ForgeError>;
+    async fn close_issue(&self, _: &RepositoryPath, _: &str) -> Result<(), ForgeError> {
+        Err(self.unsupported("close an issue", "it has none of ours"))
+    }
 
     /// Signs in and looks what the credential may do, in a repository where one is given.
     async fn test_connection(&self, repository: Option<&RepositoryPath>) -> Result<Connection, ForgeError>;
+
+    /// What this forge answers where it has no such thing.
+    fn unsupported(&self, what: &'static str, instead: &'static str) -> ForgeError {
+        ForgeError::Unsupported { forge: self.kind(), what, instead }
+    }
 }

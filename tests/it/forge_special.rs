@@ -209,3 +209,15 @@ async fn a_token_lists_a_hundred_and_more_requests_without_following_a_link() {
         assert!(open.iter().all(|pull| pull.head.commit.is_some()), "{kind}");
     }
 }
+
+#[tokio::test]
+async fn a_private_forks_request_is_read_without_its_commit() {
+    if !backend::git() {
+        return;
+    }
+    let world = world(ForgeKind::Bitbucket);
+    let number = world.open_fork_pull(REPOSITORY, "mallory/shop", "evil", &[("x", "y")]);
+    world.fault("GET", "/mallory/shop/commit", Fault::status(403));
+    let read = world.connect().read_pull_request(&repository(REPOSITORY), number).await.unwrap();
+    assert!(read.is_fork && read.head.commit.is_none() && read.base.commit.is_some(), "{read:?}");
+}

@@ -55,7 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("guarded", &[]),
     ("oci", &["guarded", "live"]),
-    ("forge", &["ids", "guarded", "secret", "settings"]),
+    ("forge", &["ids", "guarded", "report", "secret", "settings"]),
     ("git", &["ids", "declared", "guarded", "live", "secret", "settings"]),
     ("provider", &["ids", "declared", "live", "oci", "secret", "settings", "git", "store::records", "sync::gate"]),
     ("deploy", &["ids", "live", "drift", "plan", "provider", "store", "sync::gate", "sync::journal"]),

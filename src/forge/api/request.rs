@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::forge::RepositoryPath;
 use crate::ids::CommitSha;
+use crate::report::annotations::Annotation;
+use crate::report::status::StatusState;
 
 /// The one comment of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,20 +21,6 @@ pub struct CommentRequest {
     pub marker: String,
     /// The text.
     pub body: String,
-}
-
-/// How a commit stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StatusState {
-    /// Nothing is in the way.
-    Success,
-    /// Something is awaited.
-    Pending,
-    /// The commit is wrong.
-    Failure,
-    /// It could not be judged.
-    Error,
 }
 
 /// A commit's status.
@@ -52,35 +40,6 @@ pub struct StatusRequest {
     pub target_url: Option<String>,
     /// The branch or tag on which the commit is judged; GitLab and Bitbucket show it.
     pub branch: Option<String>,
-}
-
-/// How grave an annotation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AnnotationLevel {
-    /// Worth knowing.
-    Notice,
-    /// Worth a look.
-    Warning,
-    /// Wrong.
-    Failure,
-}
-
-/// A remark on lines of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Annotation {
-    /// The file's path in the repository.
-    pub path: String,
-    /// The first line, from 1.
-    pub start_line: u32,
-    /// The last line, not before the first.
-    pub end_line: u32,
-    /// How grave it is.
-    pub level: AnnotationLevel,
-    /// In a few words.
-    pub title: String,
-    /// In full.
-    pub message: String,
 }
 
 /// What a check run concludes.

@@ -145,3 +145,8 @@ pub struct Connection {
     /// Scopes that are missing for what is optional (webhooks, issues), in the forge's words.
     pub missing_optional: Vec<String>,
 }
+
+/// Of the events that are wanted those that `is_sent` denies.
+pub(crate) fn missing_events(wanted: &[&str], is_sent: impl Fn(&str) -> bool) -> Vec<String> {
+    wanted.iter().filter(|event| !is_sent(event)).map(ToString::to_string).collect()
+}

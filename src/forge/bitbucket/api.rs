@@ -14,8 +14,8 @@ use super::hook;
 use super::text::Comments;
 use super::wire::{Commit, Commits, Pull, Text, User};
 use crate::forge::api::{
-    CheckRunRequest, Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, LineNotes,
-    LineNotesRequest, Permission, PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
+    Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, Permission, PullRequest, StatusRequest,
+    StatusState, Upserted, Webhook, WebhookRequest, cut,
 };
 use crate::forge::session::{Api, Ask, Session};
 use crate::forge::upsert::upsert;
@@ -94,7 +94,12 @@ impl Bitbucket {
             return Ok(known);
         }
         let path = ["repositories", key.0.owner(), key.0.name(), "commit", hash.as_str()];
-        let Some(answer) = session.find(Ask::get(&path)).await? else { return Ok(None) };
+        let answer = match session.find(Ask::get(&path)).await {
+            Ok(Some(answer)) => answer,
+            // A private fork is not visible to those who see the request.
+            Ok(None) | Err(ForgeError::Forbidden { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let full: Option<CommitSha> = answer.json::<Commit>()?.hash.parse().ok();
         if let Some(full) = &full {
             let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -192,22 +197,6 @@ impl Forge for Bitbucket {
         session.ask(Ask::post(&path, body)).await.map(drop)
     }
 
-    async fn upsert_check_run(&self, _: &CheckRunRequest) -> Result<Upserted, ForgeError> {
-        Err(ForgeError::Unsupported {
-            forge: self.kind(),
-            what: "take a check run",
-            instead: "a status is set instead",
-        })
-    }
-
-    async fn note_lines(&self, _: &LineNotesRequest) -> Result<LineNotes, ForgeError> {
-        Err(ForgeError::Unsupported {
-            forge: self.kind(),
-            what: "take notes on lines",
-            instead: "the comment names file and line",
-        })
-    }
-
     async fn read_pull_request(&self, repository: &RepositoryPath, number: u64) -> Result<PullRequest, ForgeError> {
         let session = self.api.begin(Some(repository), &format!("read #{number} of")).await?;
         let path = ["repositories", repository.owner(), repository.name(), "pullrequests", &number.to_string()];
@@ -279,14 +268,6 @@ impl Forge for Bitbucket {
     async fn check_webhook(&self, repository: &RepositoryPath, url: &str) -> Result<Option<Webhook>, ForgeError> {
         let session = self.api.begin(Some(repository), "look at the webhook of").await?;
         hook::check(&session, repository, url).await
-    }
-
-    async fn upsert_issue(&self, _: &IssueRequest) -> Result<Upserted, ForgeError> {
-        Err(ForgeError::Unsupported { forge: self.kind(), what: "take an issue", instead: "report by webhook instead" })
-    }
-
-    async fn close_issue(&self, _: &RepositoryPath, _: &str) -> Result<(), ForgeError> {
-        Err(ForgeError::Unsupported { forge: self.kind(), what: "close an issue", instead: "it has none of ours" })
     }
 
     /// Scopes are told by a header, in the older words (`pullrequest`) or in those of API tokens

@@ -11,8 +11,8 @@ use super::hook;
 use super::text::Comments;
 use super::wire::{Pull, Text, User};
 use crate::forge::api::{
-    CheckRunRequest, Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, LineNotes,
-    LineNotesRequest, Permission, PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
+    Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, Permission, PullRequest, StatusRequest,
+    StatusState, Upserted, Webhook, WebhookRequest, cut,
 };
 use crate::forge::session::{Answer, Api, Ask};
 use crate::forge::upsert::upsert;
@@ -125,22 +125,6 @@ impl Forge for BitbucketServer {
         session.ask(Ask::post(&path, body)).await.map(drop)
     }
 
-    async fn upsert_check_run(&self, _: &CheckRunRequest) -> Result<Upserted, ForgeError> {
-        Err(ForgeError::Unsupported {
-            forge: self.kind(),
-            what: "take a check run",
-            instead: "a status is set instead",
-        })
-    }
-
-    async fn note_lines(&self, _: &LineNotesRequest) -> Result<LineNotes, ForgeError> {
-        Err(ForgeError::Unsupported {
-            forge: self.kind(),
-            what: "take notes on lines",
-            instead: "the comment names file and line",
-        })
-    }
-
     async fn read_pull_request(&self, repository: &RepositoryPath, number: u64) -> Result<PullRequest, ForgeError> {
         let session = self.api.begin(Some(repository), &format!("read #{number} of")).await?;
         let number = number.to_string();
@@ -205,14 +189,6 @@ impl Forge for BitbucketServer {
     async fn check_webhook(&self, repository: &RepositoryPath, url: &str) -> Result<Option<Webhook>, ForgeError> {
         let session = self.api.begin(Some(repository), "look at the webhook of").await?;
         hook::check(&session, repository, url).await
-    }
-
-    async fn upsert_issue(&self, _: &IssueRequest) -> Result<Upserted, ForgeError> {
-        Err(ForgeError::Unsupported { forge: self.kind(), what: "take an issue", instead: "report by webhook instead" })
-    }
-
-    async fn close_issue(&self, _: &RepositoryPath, _: &str) -> Result<(), ForgeError> {
-        Err(ForgeError::Unsupported { forge: self.kind(), what: "close an issue", instead: "it has none of ours" })
     }
 
     /// The server tells no token's scopes: what it refuses to show is what is missing.

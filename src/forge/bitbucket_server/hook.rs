@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::api::place;
-use crate::forge::api::{Change, Delivery, Upserted, Webhook, WebhookRequest};
+use crate::forge::api::{Change, Delivery, Upserted, Webhook, WebhookRequest, missing_events};
 use crate::forge::session::{Ask, Session};
 use crate::forge::{ForgeError, RepositoryPath};
 
@@ -101,11 +101,7 @@ pub(super) async fn check(
     Ok(Some(Webhook {
         id,
         active: hook.active,
-        missing_events: EVENTS
-            .iter()
-            .filter(|event| !hook.events.iter().any(|sent| sent == *event))
-            .map(ToString::to_string)
-            .collect(),
+        missing_events: missing_events(EVENTS, |event| hook.events.iter().any(|sent| sent == event)),
         last_delivery,
     }))
 }

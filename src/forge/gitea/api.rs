@@ -11,8 +11,8 @@ use super::hook;
 use super::text::{Comments, Issues};
 use super::wire::{Pull, Repository, Text, User};
 use crate::forge::api::{
-    CheckRunRequest, Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, LineNotes,
-    LineNotesRequest, Permission, PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
+    Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, Permission, PullRequest,
+    StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
 };
 use crate::forge::session::{Api, Ask};
 use crate::forge::upsert::upsert;
@@ -100,22 +100,6 @@ impl Forge for Gitea {
         }
         let path = ["repos", repository.owner(), repository.name(), "statuses", request.commit.as_str()];
         session.ask(Ask::post(&path, body)).await.map(drop)
-    }
-
-    async fn upsert_check_run(&self, _: &CheckRunRequest) -> Result<Upserted, ForgeError> {
-        Err(ForgeError::Unsupported {
-            forge: self.kind(),
-            what: "take a check run",
-            instead: "a status is set instead",
-        })
-    }
-
-    async fn note_lines(&self, _: &LineNotesRequest) -> Result<LineNotes, ForgeError> {
-        Err(ForgeError::Unsupported {
-            forge: self.kind(),
-            what: "take notes on lines",
-            instead: "the comment names file and line",
-        })
     }
 
     async fn read_pull_request(&self, repository: &RepositoryPath, number: u64) -> Result<PullRequest, ForgeError> {

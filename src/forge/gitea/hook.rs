@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::forge::api::{Change, Upserted, Webhook, WebhookRequest};
+use crate::forge::api::{Change, Upserted, Webhook, WebhookRequest, missing_events};
 use crate::forge::session::{Ask, Session};
 use crate::forge::{ForgeError, ForgeKind, RepositoryPath};
 
@@ -81,11 +81,7 @@ pub(super) async fn check(
     Ok(hook.map(|hook| Webhook {
         id: hook.id.to_string(),
         active: hook.active,
-        missing_events: EVENTS
-            .iter()
-            .filter(|event| !hook.events.iter().any(|sent| sent == *event))
-            .map(ToString::to_string)
-            .collect(),
+        missing_events: missing_events(EVENTS, |event| hook.events.iter().any(|sent| sent == event)),
         last_delivery: None,
     }))
 }

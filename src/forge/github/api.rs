@@ -15,8 +15,8 @@ use super::text::{Author, Comments, Issues};
 use super::wire::{App, Pull, Text, User};
 use super::{check, connection, hook};
 use crate::forge::api::{
-    CheckRunRequest, Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, LineNotes,
-    LineNotesRequest, Permission, PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
+    CheckRunRequest, Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, Permission,
+    PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
 };
 use crate::forge::credential::{ForgeAuth, Static};
 use crate::forge::pace::{GITHUB, Pace};
@@ -167,22 +167,11 @@ impl Forge for Github {
 
     async fn upsert_check_run(&self, request: &CheckRunRequest) -> Result<Upserted, ForgeError> {
         if self.app.is_none() {
-            return Err(ForgeError::Unsupported {
-                forge: self.kind(),
-                what: "take a check run from a token",
-                instead: "sign in as a GitHub App; a status is set instead",
-            });
+            let instead = "sign in as a GitHub App; a status is set instead";
+            return Err(self.unsupported("take a check run from a token", instead));
         }
         let session = self.api.begin(Some(&request.repository), "write a check run in").await?;
         check::upsert(&session, request).await
-    }
-
-    async fn note_lines(&self, _: &LineNotesRequest) -> Result<LineNotes, ForgeError> {
-        Err(ForgeError::Unsupported {
-            forge: self.kind(),
-            what: "take notes on lines",
-            instead: "a check run carries annotations",
-        })
     }
 
     async fn read_pull_request(&self, repository: &RepositoryPath, number: u64) -> Result<PullRequest, ForgeError> {

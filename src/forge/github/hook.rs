@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::forge::api::{Change, Delivery, Upserted, Webhook, WebhookRequest};
+use crate::forge::api::{Change, Delivery, Upserted, Webhook, WebhookRequest, missing_events};
 use crate::forge::session::{Ask, Session};
 use crate::forge::{ForgeError, RepositoryPath};
 
@@ -109,11 +109,6 @@ pub(super) async fn check(
         }),
         (None, _) => None,
     };
-    let sent = |event: &&&str| hook.events.iter().any(|sent| sent == **event || sent == "*");
-    Ok(Some(Webhook {
-        id,
-        active: hook.active,
-        missing_events: EVENTS.iter().filter(|event| !sent(event)).map(ToString::to_string).collect(),
-        last_delivery,
-    }))
+    let is_sent = |event: &str| hook.events.iter().any(|sent| sent == event || sent == "*");
+    Ok(Some(Webhook { id, active: hook.active, missing_events: missing_events(EVENTS, is_sent), last_delivery }))
 }

@@ -11,8 +11,8 @@ use super::text::{Issues, Notes};
 use super::wire::{MergeRequest, Note, User};
 use super::{hook, note};
 use crate::forge::api::{
-    CheckRunRequest, Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, LineNotes,
-    LineNotesRequest, Permission, PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
+    Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, LineNotes, LineNotesRequest,
+    Permission, PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
 };
 use crate::forge::session::{Api, Ask, Session};
 use crate::forge::upsert::upsert;
@@ -140,14 +140,6 @@ impl Forge for Gitlab {
             Err(ForgeError::Rejected { reason, .. }) if reason.contains("Cannot transition status") => Ok(()),
             Err(error) => Err(error),
         }
-    }
-
-    async fn upsert_check_run(&self, _: &CheckRunRequest) -> Result<Upserted, ForgeError> {
-        Err(ForgeError::Unsupported {
-            forge: self.kind(),
-            what: "take a check run",
-            instead: "a status is set, and notes are put on lines",
-        })
     }
 
     async fn note_lines(&self, request: &LineNotesRequest) -> Result<LineNotes, ForgeError> {

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::forge::api::{Change, Delivery, Upserted, Webhook, WebhookRequest};
+use crate::forge::api::{Change, Delivery, Upserted, Webhook, WebhookRequest, missing_events};
 use crate::forge::session::{Ask, Session};
 use crate::forge::{ForgeError, RepositoryPath};
 
@@ -80,11 +80,7 @@ pub(super) async fn check(
     Ok(Some(Webhook {
         id,
         active: hook.alert_status.as_deref().is_none_or(|status| status == "executable"),
-        missing_events: EVENTS
-            .iter()
-            .filter(|event| hook.rest.get(**event) != Some(&Value::Bool(true)))
-            .map(ToString::to_string)
-            .collect(),
+        missing_events: missing_events(EVENTS, |event| hook.rest.get(event) == Some(&Value::Bool(true))),
         last_delivery,
     }))
 }
