@@ -72,7 +72,7 @@ level = "debug"
     assert_eq!((settings.git.timeout, settings.git.fetch_timeout), (Duration::from_secs(10), Duration::from_secs(300)));
     assert_eq!((settings.git.max_file_bytes, settings.git.max_mirror_bytes), (512 << 10, 1 << 30));
     assert!(settings.git.accept_new_hosts && settings.git.known_hosts.is_some());
-    let github_secret = settings.webhooks.github_secret.map(|reference| reference.to_string());
+    let github_secret = settings.webhooks.github_secret.as_ref().map(ToString::to_string);
     assert_eq!(
         (settings.webhooks.max_body_bytes, github_secret.as_deref()),
         (1 << 20, Some("file:///etc/trueup/github-webhook"))

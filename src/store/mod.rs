@@ -40,6 +40,7 @@ use tokio::sync::Semaphore;
 
 pub use deliveries::{InboxBound, SAME_BODY_WITHIN};
 pub use error::StoreError;
+pub use events::EVENTS_KEPT;
 pub use retention::{
     AUDIT_KEPT, AUDIT_ROWS_MAX, DELIVERIES_BYTES_MAX, DELIVERIES_KEPT, DELIVERIES_ROWS_MAX, PLANS_KEPT,
     PULL_REPORTS_KEPT, RUN_LINES_KEPT, RUNS_KEPT, RUNS_KEPT_MIN, Swept,

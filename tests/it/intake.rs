@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use trueup::daemon::{Intake, Moved, Nudge, Nudged};
+use trueup::daemon::{Intake, Moved};
 use trueup::forge::{ForgeKind, Headers};
 use trueup::http::webhook::InboxBell;
+use trueup::reporter::{Nudge, Nudged};
 use trueup::store::records::{Accepted, DeliveryFilter, DeliveryState, NewDelivery};
 use trueup::store::{InboxBound, Store};
 

@@ -75,7 +75,7 @@ async fn what_an_unfinished_run_works_with_stays_and_it_is_settled_although_the_
     let changed = |change: &dyn Fn(&mut trueup::store::records::Environment)| {
         let mut changed = environment.clone();
         change(&mut changed);
-        store.update_environment(changed)
+        store.update_environment(environment.clone(), changed)
     };
     let refused = |result: Result<(), StoreError>| {
         assert!(matches!(&result, Err(StoreError::Conflict(why)) if why.contains("run 1")), "{result:?}");

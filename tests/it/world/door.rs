@@ -22,7 +22,6 @@ use trueup::metrics::Metrics;
 use trueup::provider::docker::Engines;
 use trueup::provider::{Connect, SharedProvider};
 use trueup::secret::Secrets;
-use trueup::secret::Secrets;
 use trueup::store::InboxBound;
 use trueup::store::records::{Environment, Project};
 
@@ -110,6 +109,7 @@ impl Door {
             audit: Audit::new(house.store.clone()),
             providers: Arc::new(OneProvider(house.runtime.clone())),
             webhooks,
+            outbox: trueup::outbox::Outbox::new(house.store.clone()),
             nudge: Arc::new(Nudged(Arc::clone(&nudged))),
             operators: operators.into(),
             shutdown: shutdown.clone(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use trueup::integration::IntegrationProvider;
+use trueup::integration::{IntegrationProvider, IntegrationType};
 use trueup::store::records::Integration;
 
 use crate::world::forge::ForgeWorld;
@@ -13,12 +13,12 @@ use crate::world::house::House;
 pub fn integration(world: &ForgeWorld) -> Integration {
     Integration {
         name: "forge".parse().unwrap(),
-        kind: IntegrationProvider::Forge(world.kind()).kind(),
+        kind: IntegrationType::Scm,
         provider: IntegrationProvider::Forge(world.kind()),
         endpoint: world.endpoint(),
         auth: Some(world.auth_ref("token")),
         settings: BTreeMap::new(),
-        owner: None,
+        owner: String::new(),
         created_at: Timestamp::now(),
         updated_at: Timestamp::now(),
     }
