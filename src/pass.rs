@@ -44,7 +44,7 @@ use crate::plan::{Plan, PlanOptions};
 use crate::provider::{Connect, Probe, Provider, SharedProvider};
 use crate::secret::Secrets;
 use crate::store::Store;
-use crate::store::records::{Environment, Project};
+use crate::store::records::{Environment, Project, ReadRef};
 
 /// What a plan is asked of.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +64,7 @@ pub struct Passes {
     parts: Arc<Parts>,
     seen: Arc<Seen>,
     moved: broadcast::Sender<EnvironmentRef>,
+    offline: bool,
 }
 
 /// Moves that a slow listener may be behind; beyond it, it hears that it missed some.
@@ -97,6 +98,8 @@ pub(crate) struct Reading {
     pub(crate) commit: Option<CommitSha>,
     pub(crate) notes: Vec<String>,
     pub(crate) no_file: bool,
+    /// What the ref stood for; `None` for a release.
+    pub(crate) of: Option<ReadRef>,
 }
 
 /// What a plan rests on beside what is declared and what runs.
@@ -109,7 +112,13 @@ struct Sight<'a> {
 impl Passes {
     /// Passes over the given parts.
     pub fn new(parts: Parts) -> Self {
-        Passes { parts: Arc::new(parts), seen: Arc::default(), moved: broadcast::Sender::new(MOVES) }
+        let moved = broadcast::Sender::new(MOVES);
+        Passes { parts: Arc::new(parts), seen: Arc::default(), moved, offline: false }
+    }
+
+    /// The same; where `offline`, passes of the background ask no registry.
+    pub fn offline(self, offline: bool) -> Self {
+        Passes { offline, ..self }
     }
 
     /// Tells of every environment whose latest plan, or the last read of whose file, is another than before.
@@ -171,10 +180,18 @@ impl Passes {
     pub async fn observe(&self, id: &EnvironmentRef) -> Result<Plan, PassError> {
         let site = self.enabled(id).await?;
         let registered = self.parts.store.services(id).await?;
-        let Some(reading) = self.seen.reading(&site.project, &site.environment, &registered) else {
-            return self.refresh(id).await;
+        let reading = match self.seen.reading(&site.project, &site.environment, &registered) {
+            Some(reading) => Reading::clone(&reading),
+            // What is registered has changed since: the same commit is read again, which takes no repository that answers.
+            None => match self.read_remembered(&site).await? {
+                Some(reading) => {
+                    self.seen.keep(&site.project, &site.environment, registered, &reading);
+                    reading
+                }
+                None => return self.refresh(id).await,
+            },
         };
-        let (plan, live) = self.plan_of(&site, Reading::clone(&reading), PlanOptions::default(), BACKGROUND).await?;
+        let (plan, live) = self.plan_of(&site, reading, PlanOptions::default(), BACKGROUND).await?;
         self.keep_latest(&plan, &live).await?;
         Ok(plan)
     }
@@ -249,11 +266,12 @@ impl Passes {
         sight: &Sight<'_>,
         mut live: Live,
     ) -> (Plan, Live) {
-        let Reading { declared, reference, commit, mut notes, no_file: _ } = reading;
+        let Reading { declared, reference, commit, mut notes, no_file: _, of: _ } = reading;
         let Sight { base, gaps, unprobeable } = sight;
+        // Before they are sealed: masking takes the values themselves.
+        mask_words(&mut live, |name, field| declared.holds_secret(name, field) || base.holds_secret(name, field));
         seal(&mut live, &declared, base, &|value| self.parts.secrets.fingerprint(value));
         let drift = compare(&declared, gaps, base, &live, &site.can);
-        mask_words(&mut live, |name, field| declared.holds_secret(name, field) || base.holds_secret(name, field));
         if options.rollback_to.is_some() {
             notes.push("a rollback uses the recorded images and the secrets of now, and runs no pipelines".to_owned());
         }

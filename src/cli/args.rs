@@ -275,4 +275,51 @@ mod tests {
         }
         check(&Cli::command());
     }
+
+    /// Every verb that tells something tells it as JSON, too; the others are named here, each for its reason.
+    #[test]
+    fn every_reading_verb_speaks_json() {
+        const OTHERS: &[&str] = &[
+            // They change something, and say what came of it.
+            "sync",
+            "rollback",
+            "project add",
+            "project set",
+            "project remove",
+            "env add",
+            "env set",
+            "env remove",
+            "service set",
+            "service remove",
+            "token add",
+            "token remove",
+            // They run until they are ended.
+            "serve",
+            "supervise",
+            "quickstart",
+            // What they print is a file.
+            "completions",
+            "schema",
+            // For people who write a file; editors read the schema.
+            "validate",
+        ];
+        fn collect(command: &clap::Command, path: &str, verbs: &mut Vec<(String, bool)>) {
+            for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+                let path = format!("{path} {}", verb.get_name()).trim().to_owned();
+                if verb.has_subcommands() {
+                    collect(verb, &path, verbs);
+                } else {
+                    verbs.push((path, verb.get_arguments().any(|argument| argument.get_id() == "json")));
+                }
+            }
+        }
+        let mut verbs = Vec::new();
+        collect(&Cli::command(), "", &mut verbs);
+        for (verb, json) in &verbs {
+            assert!(*json || OTHERS.contains(&verb.as_str()), "`{verb}` has no --json");
+        }
+        for other in OTHERS {
+            assert!(verbs.iter().any(|(verb, _)| verb == other), "there is no verb `{other}`");
+        }
+    }
 }

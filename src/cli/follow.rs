@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::Outcome;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::failure::Advice;
-use crate::cli::terminal::{Terminal, Tone};
+use crate::cli::terminal::{Terminal, Tone, printable};
 use crate::http::dto::RunView;
 use crate::ids::RunId;
 use crate::store::records::{RunLine, RunState};
@@ -98,7 +98,7 @@ async fn stream(
                 // A stream replays from the start; what was printed before it broke off is not printed again.
                 if line.seq > *seen {
                     *seen = line.seq;
-                    terminal.line(&line.text).map_err(|error| StreamEnd::Terminal(error.into()))?;
+                    terminal.line(&printable(&line.text)).map_err(|error| StreamEnd::Terminal(error.into()))?;
                 }
             }
             "end" => return serde_json::from_str(&event.data).map(Some).map_err(unreadable),

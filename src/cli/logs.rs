@@ -6,10 +6,11 @@ use clap::Args;
 
 use crate::cli::args::Context;
 use crate::cli::client::{Client, ClientError};
-use crate::cli::terminal::{Terminal, Tone};
+use crate::cli::terminal::{Terminal, Tone, printable};
 use crate::cli::{Outcome, missing};
 use crate::http::dto::{LogLine, RunDetail};
 use crate::ids::{EnvironmentName, EnvironmentRef, ProjectName, RunId, ServiceName};
+use crate::store::records::RunLine;
 
 /// The output of a run or of a service
 #[derive(Debug, Args)]
@@ -17,7 +18,8 @@ use crate::ids::{EnvironmentName, EnvironmentRef, ProjectName, RunId, ServiceNam
 Examples:
   trueup logs shop/production/web             the last lines of every replica
   trueup logs shop/production/web --follow    and what comes, until Ctrl-C
-  trueup logs 12                              the output of run 12")]
+  trueup logs 12                              the output of run 12
+  trueup logs 12 --json                       one JSON object a line")]
 pub(super) struct Logs {
     /// A service, as PROJECT/ENVIRONMENT/SERVICE, or a run's number
     #[arg(value_name = "SERVICE|RUN")]
@@ -28,6 +30,9 @@ pub(super) struct Logs {
     /// Go on with what comes
     #[arg(long, short)]
     follow: bool,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -59,11 +64,15 @@ impl FromStr for Of {
 pub(super) async fn run(verb: &Logs, context: Context<'_>) -> anyhow::Result<Outcome> {
     let Context { client, terminal } = context;
     match &verb.of {
+        Of::Run(run) if verb.follow && verb.json => run_as_json(&client, *run, terminal).await,
         Of::Run(run) if verb.follow => crate::cli::follow::run(&client, *run, false, terminal).await,
         Of::Run(run) => {
             let detail: RunDetail = client.get(&format!("/runs/{run}")).await?;
             for line in &detail.lines {
-                terminal.line(&line.text)?;
+                match verb.json {
+                    true => terminal.line(&serde_json::to_string(line)?)?,
+                    false => terminal.line(&printable(&line.text))?,
+                }
             }
             Ok(Outcome::Done)
         }
@@ -74,11 +83,11 @@ pub(super) async fn run(verb: &Logs, context: Context<'_>) -> anyhow::Result<Out
             );
             let printed = if verb.follow {
                 tokio::select! {
-                    printed = follow(&client, &path, terminal) => printed,
+                    printed = follow(&client, &path, verb.json, terminal) => printed,
                     interrupted = tokio::signal::ctrl_c() => { interrupted?; Ok(()) }
                 }
             } else {
-                print(&client, &path, terminal).await
+                print(&client, &path, verb.json, terminal).await
             };
             match printed.map_err(|error| error.downcast::<ClientError>()) {
                 Ok(()) => Ok(Outcome::Done),
@@ -89,23 +98,52 @@ pub(super) async fn run(verb: &Logs, context: Context<'_>) -> anyhow::Result<Out
     }
 }
 
-async fn print(client: &Client, path: &str, terminal: &mut Terminal) -> anyhow::Result<()> {
-    terminal.text(&client.text(path).await?)?;
+async fn print(client: &Client, path: &str, json: bool, terminal: &mut Terminal) -> anyhow::Result<()> {
+    if json {
+        let lines: Vec<LogLine> = client.get(&format!("{path}&format=json")).await?;
+        for line in &lines {
+            terminal.line(&serde_json::to_string(line)?)?;
+        }
+        return Ok(());
+    }
+    for line in client.text(path).await?.lines() {
+        terminal.line(&printable(line))?;
+    }
     Ok(())
 }
 
-async fn follow(client: &Client, path: &str, terminal: &mut Terminal) -> anyhow::Result<()> {
+async fn follow(client: &Client, path: &str, json: bool, terminal: &mut Terminal) -> anyhow::Result<()> {
     let mut events = client.events(path).await?;
     while let Some(event) = events.next().await? {
         if event.name == "line" || event.name.is_empty() {
             let line: LogLine =
                 serde_json::from_str(&event.data).map_err(|error| ClientError::Reply(error.to_string()))?;
-            let replica = terminal.paint(Tone::Dim, &line.replica);
-            terminal.line(&format!("{replica}  {}", line.text))?;
+            if json {
+                terminal.line(&serde_json::to_string(&line)?)?;
+            } else {
+                let replica = terminal.paint(Tone::Dim, &printable(&line.replica));
+                terminal.line(&format!("{replica}  {}", printable(&line.text)))?;
+            }
         }
         if terminal.gone() {
             break;
         }
     }
     Ok(())
+}
+
+/// A run's output as it comes, until the run ends.
+async fn run_as_json(client: &Client, run: RunId, terminal: &mut Terminal) -> anyhow::Result<Outcome> {
+    let mut events = client.events(&format!("/runs/{run}/events")).await?;
+    while let Some(event) = events.next().await? {
+        if event.name == "line" {
+            let line: RunLine =
+                serde_json::from_str(&event.data).map_err(|error| ClientError::Reply(error.to_string()))?;
+            terminal.line(&serde_json::to_string(&line)?)?;
+        }
+        if event.name == "end" || terminal.gone() {
+            break;
+        }
+    }
+    Ok(Outcome::Done)
 }

@@ -176,6 +176,7 @@ fn records(offline: &Offline, id: &EnvironmentRef, word: &str, at: Timestamp) ->
         name: id.project.clone(),
         url: String::new(),
         auth: None,
+        user: None,
         tracked: None,
         config_path: file::DEFAULT_PATH.into(),
         disabled: false,

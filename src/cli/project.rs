@@ -32,6 +32,7 @@ Examples:
   trueup project add shop https://git.acme.dev/shop.git --auth env://SHOP_TOKEN --branch main
   trueup project add shop https://git.acme.dev/shop.git --webhook-secret file:///etc/trueup/shop-webhook
   trueup project add shop https://github.com/acme/shop --auth env://TOKEN --integration github
+  trueup project add shop https://git.acme.dev/shop.git --auth file:///etc/trueup/token --user deploy
   trueup project add shop .                        a repository on this machine
 
 The token itself is never given to Trueup: env:// and file:// name where the daemon finds it.")]
@@ -43,6 +44,9 @@ pub(super) struct Add {
     /// Where the daemon finds the token, password or key: env://NAME or file:///PATH
     #[arg(long, value_name = "REFERENCE")]
     auth: Option<AuthRef>,
+    /// The user name that goes with it over https://; without it, one that forges take with a token
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
     /// The tracked branch; without it, the remote's HEAD
     #[arg(long, value_name = "BRANCH")]
     branch: Option<String>,
@@ -99,6 +103,12 @@ pub(super) struct Set {
     /// Read without credentials
     #[arg(long, conflicts_with = "auth")]
     no_auth: bool,
+    /// The user name that goes with it over https://
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// The user name that forges take with a token
+    #[arg(long, conflicts_with = "user")]
+    no_user: bool,
     /// The tracked branch
     #[arg(long, value_name = "BRANCH")]
     branch: Option<String>,
@@ -169,6 +179,7 @@ async fn add(verb: &Add, client: &Client, terminal: &mut Terminal) -> anyhow::Re
         name: verb.name.clone(),
         url: absolute(&verb.url, client)?,
         auth: verb.auth.clone(),
+        user: verb.user.clone(),
         tracked: verb.branch.clone(),
         config_path: verb.config_path.clone(),
         webhook_secret: verb.webhook_secret.clone(),
@@ -253,6 +264,9 @@ async fn show(verb: &Show, client: &Client, terminal: &mut Terminal) -> anyhow::
     fact("project", project.name.as_str());
     fact("repository", &project.url);
     fact("credentials", &project.auth.as_ref().map_or("none".to_owned(), ToString::to_string));
+    if let Some(user) = &project.user {
+        fact("user", user);
+    }
     fact("tracked", project.tracked.as_deref().unwrap_or("the remote's HEAD"));
     fact("file", &project.config_path);
     fact("webhook", &project.webhook_secret.as_ref().map_or("no secret".to_owned(), ToString::to_string));
@@ -269,6 +283,7 @@ async fn set(verb: &Set, client: &Client, terminal: &mut Terminal) -> anyhow::Re
     let change = ProjectPatch {
         url: verb.url.as_deref().map(|url| absolute(url, client)).transpose()?,
         auth: set_or_unset(verb.auth.as_ref(), verb.no_auth),
+        user: set_or_unset(verb.user.as_ref(), verb.no_user),
         tracked: set_or_unset(verb.branch.as_ref(), verb.no_branch),
         config_path: verb.config_path.clone(),
         webhook_secret: set_or_unset(verb.webhook_secret.as_ref(), verb.no_webhook_secret),

@@ -8,7 +8,7 @@ use crate::cli::client::{Client, ClientError};
 use crate::cli::failure::Advice;
 use crate::cli::suggest::nearest;
 use crate::cli::table::{Cell, Table};
-use crate::cli::terminal::{Terminal, Tone, paint};
+use crate::cli::terminal::{Terminal, Tone, paint, printable};
 use crate::cli::when::Viewpoint;
 use crate::http::dto::{ReadState, ReadStatus};
 use crate::http::dto::{ServiceStatus, ServiceSync, StatusView, SyncState};
@@ -159,7 +159,7 @@ fn render(status: &StatusView, view: &Viewpoint, colour: bool) -> String {
     let name = paint(colour, Tone::Strong, &status.environment.to_string());
     let mut text = format!("{name} ({})  {headline}\n", status.provider);
     for (tone, line) in remarks(status, view) {
-        text.push_str(&format!("  {}\n", paint(colour, tone, &line)));
+        text.push_str(&format!("  {}\n", paint(colour, tone, &printable(&line))));
     }
     if !status.services.is_empty() {
         let mut table = Table::new(&["SERVICE", "SYNC", "HEALTH", "SINCE", "WHY"]).indented(2);

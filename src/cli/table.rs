@@ -1,6 +1,6 @@
 //! Aligned columns. Widths are counted before colour is added, so that colour never shifts a column.
 
-use crate::cli::terminal::{Tone, paint};
+use crate::cli::terminal::{Tone, paint, printable};
 
 /// One cell.
 #[derive(Clone, Debug)]
@@ -10,9 +10,9 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// A cell in a tone.
+    /// A cell in a tone. What would steer the terminal is written out: cells hold what others said.
     pub(super) fn new(tone: Tone, text: impl Into<String>) -> Self {
-        Cell { text: text.into(), tone }
+        Cell { text: printable(&text.into()), tone }
     }
 
     /// A cell without a tone.

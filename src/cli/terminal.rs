@@ -48,6 +48,20 @@ pub(super) fn paint(colour: bool, tone: Tone, text: &str) -> String {
     }
 }
 
+/// Others' text (what a container printed, what a server said) as a terminal may be shown it: whatever would steer the
+/// terminal (escape sequences, a carriage return, text that runs backwards) is written out. Tabs stay.
+pub(super) fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control() && c != '\t'
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
 /// The two streams of a verb.
 #[derive(Debug)]
 pub(super) struct Terminal {
@@ -149,7 +163,14 @@ impl Terminal {
 
 #[cfg(test)]
 mod tests {
-    use super::{Tone, paint};
+    use super::{Tone, paint, printable};
+
+    #[test]
+    fn what_would_steer_the_terminal_is_written_out() {
+        assert_eq!(printable("\u{1b}]0;owned\u{7}\u{1b}[2J"), "\\u{1b}]0;owned\\u{7}\\u{1b}[2J");
+        assert_eq!(printable("50%\r100%\u{9b}31m\u{202e}"), "50%\\r100%\\u{9b}31m\\u{202e}");
+        assert_eq!(printable("a\tb → ü ✓"), "a\tb → ü ✓");
+    }
 
     #[test]
     fn colour_is_only_where_it_is_wanted() {

@@ -61,7 +61,7 @@ impl Failure {
             PassError::Disabled(_) => Failure::Disabled,
             PassError::Git(git) if is_unread(git) => Failure::Unread(error.to_string()),
             PassError::Remote(_) | PassError::NoRef { .. } => Failure::Unread(error.to_string()),
-            PassError::Git(_) | PassError::Invalid(_) => Failure::Invalid(error.to_string()),
+            PassError::Git(_) | PassError::Invalid(..) => Failure::Invalid(error.to_string()),
             PassError::Provider { .. }
             | PassError::NoRelease(_)
             | PassError::NoLeaf(_)

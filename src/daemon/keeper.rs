@@ -16,10 +16,14 @@ use crate::daemon::registrations::{Polled, Site};
 use crate::daemon::schedule::Schedule;
 use crate::ids::{EnvironmentRef, ProjectName};
 
-/// Polls that wait for an answer at once, over all hosts; how many per host is Git's matter.
+/// Polls that wait for an answer at once, over all hosts. Of one host no more are begun than Git lets through, so that one
+/// that hangs cannot keep others from being asked.
 const POLLS: usize = 128;
-/// Looks at work at once.
+/// Looks at what runs at once.
 const LOOKS: usize = 8;
+/// Looks that read a repository, and so may wait for its host, at once; and of one host.
+const READS: usize = 32;
+const READS_PER_HOST: usize = 4;
 /// Environments that are probed at once.
 const PROBES: usize = 16;
 /// Registrations and events that come together are taken together.
@@ -38,7 +42,7 @@ pub(super) struct Keeper {
     pub(super) jobs: JoinSet<Done>,
     /// Listeners and watches; each ends when its site or place is dropped.
     pub(super) listeners: JoinSet<()>,
-    pub(super) running: HashMap<tokio::task::Id, Job>,
+    pub(super) running: HashMap<tokio::task::Id, (Job, Slot)>,
     pub(super) random: RandomState,
     pub(super) draws: u64,
 }
@@ -62,10 +66,11 @@ impl Keeper {
     }
 
     pub(crate) async fn run(mut self, mut heard: mpsc::UnboundedReceiver<Ask>, stop: CancellationToken) {
-        let mut at_work = Work::default();
+        let mut at_work = Work { per_host: self.tools.git.settings().max_per_host.max(1), ..Work::default() };
         loop {
             self.begin_due(&mut at_work);
-            let due = self.schedule.next(|job| at_work.has_room(job));
+            let sites = &self.sites;
+            let due = self.schedule.next(|job| at_work.has_room(&slot(sites, job)));
             let next = due.into_iter().chain(self.reload_at).min();
             let sleep = async {
                 match next {
@@ -81,12 +86,15 @@ impl Keeper {
                         Ok((id, _)) => *id,
                         Err(error) => error.id(),
                     };
-                    let Some(job) = self.running.remove(&id) else { continue };
-                    at_work.ended(&job);
+                    let Some((job, slot)) = self.running.remove(&id) else { continue };
+                    at_work.ended(&slot);
                     match ended {
                         Ok((_, done)) => self.settle(job, done),
                         Err(error) => {
                             tracing::error!(%error, "a job of the background broke off; it is tried again");
+                            if let (Job::Look(id), Slot::Read(_)) = (&job, &slot) {
+                                self.read_again(id);
+                            }
                             self.schedule.end(job, Some(Instant::now() + self.tools.pace.poll));
                         }
                     }
@@ -100,13 +108,16 @@ impl Keeper {
 
     fn begin_due(&mut self, at_work: &mut Work) {
         let now = Instant::now();
-        while let Some(job) = self.schedule.begin(now, |job| at_work.has_room(job)) {
+        loop {
+            let sites = &self.sites;
+            let Some(job) = self.schedule.begin(now, |job| at_work.has_room(&slot(sites, job))) else { return };
+            let slot = slot(&self.sites, &job);
             let Some(running) = self.spawn(&job, now) else {
                 self.schedule.end(job, None);
                 continue;
             };
-            at_work.begun(&job);
-            self.running.insert(running, job);
+            at_work.begun(slot.clone());
+            self.running.insert(running, (job, slot));
         }
     }
 
@@ -191,9 +202,23 @@ impl Keeper {
     }
 
     pub(super) fn want_look(&mut self, id: EnvironmentRef, read: Read, now: Instant) {
+        let asks = self.places.iter().filter(|(_, polled)| polled.place.environments.contains(&id));
+        let may = asks.into_iter().all(|(key, _)| self.may_ask(key));
         let Some(site) = self.sites.get_mut(&id) else { return };
-        site.read = read;
+        site.read = if may || read != Read::Fresh { read } else { Read::Recalled };
         self.schedule.want(Job::Look(id), now);
+    }
+
+    /// Whether the operator lets the daemon ask this repository by itself.
+    pub(super) fn may_ask(&self, key: &PlaceKey) -> bool {
+        !self.tools.pace.offline || key.host.is_none()
+    }
+
+    /// What a look was to read was not read: the next one has to.
+    fn read_again(&mut self, id: &EnvironmentRef) {
+        if let Some(site) = self.sites.get_mut(id) {
+            site.read = Read::Fresh;
+        }
     }
 
     /// A random number from 0.0 to 1.0. Nothing but the spread of timers rests on it.
@@ -203,36 +228,97 @@ impl Keeper {
     }
 }
 
+/// What a job may have to wait for, and so what it is counted by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Slot {
+    /// A question to a host.
+    Poll(Option<String>),
+    /// A look that reads a repository of a host.
+    Read(Option<String>),
+    /// A look at what runs.
+    Look,
+    /// Probes.
+    Probe,
+}
+
+fn slot(sites: &BTreeMap<EnvironmentRef, Site>, job: &Job) -> Slot {
+    match job {
+        Job::Poll(key) => Slot::Poll(key.host.clone()),
+        Job::Look(id) => match sites.get(id) {
+            Some(site) if site.read == Read::Fresh => Slot::Read(site.host.clone()),
+            Some(_) | None => Slot::Look,
+        },
+        Job::Probe(_) => Slot::Probe,
+    }
+}
+
 /// How many jobs of each kind are at work.
 #[derive(Debug, Default)]
 struct Work {
+    per_host: usize,
+    counts: BTreeMap<Slot, usize>,
     polls: usize,
-    looks: usize,
-    probes: usize,
+    reads: usize,
 }
 
 impl Work {
-    fn has_room(&self, job: &Job) -> bool {
-        match job {
-            Job::Poll(_) => self.polls < POLLS,
-            Job::Look(_) => self.looks < LOOKS,
-            Job::Probe(_) => self.probes < PROBES,
+    fn has_room(&self, slot: &Slot) -> bool {
+        let here = self.counts.get(slot).copied().unwrap_or_default();
+        match slot {
+            Slot::Poll(_) => self.polls < POLLS && here < self.per_host,
+            Slot::Read(_) => self.reads < READS && here < READS_PER_HOST,
+            Slot::Look => here < LOOKS,
+            Slot::Probe => here < PROBES,
         }
     }
 
-    fn count(&mut self, job: &Job) -> &mut usize {
-        match job {
-            Job::Poll(_) => &mut self.polls,
-            Job::Look(_) => &mut self.looks,
-            Job::Probe(_) => &mut self.probes,
+    fn begun(&mut self, slot: Slot) {
+        match slot {
+            Slot::Poll(_) => self.polls += 1,
+            Slot::Read(_) => self.reads += 1,
+            Slot::Look | Slot::Probe => {}
+        }
+        *self.counts.entry(slot).or_default() += 1;
+    }
+
+    fn ended(&mut self, slot: &Slot) {
+        match slot {
+            Slot::Poll(_) => self.polls -= 1,
+            Slot::Read(_) => self.reads -= 1,
+            Slot::Look | Slot::Probe => {}
+        }
+        if let Some(count) = self.counts.get_mut(slot) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(slot);
+            }
         }
     }
+}
 
-    fn begun(&mut self, job: &Job) {
-        *self.count(job) += 1;
-    }
+#[cfg(test)]
+mod tests {
+    use super::{LOOKS, READS_PER_HOST, Slot, Work};
 
-    fn ended(&mut self, job: &Job) {
-        *self.count(job) -= 1;
+    #[test]
+    fn a_host_takes_its_own_places_and_leaves_the_others_theirs() {
+        let mut work = Work { per_host: 3, ..Work::default() };
+        let (a, b) = (Some("a".to_owned()), Some("b".to_owned()));
+        for (slot, other, most) in [
+            (Slot::Poll(a.clone()), Slot::Poll(b.clone()), 3),
+            (Slot::Read(a.clone()), Slot::Read(b.clone()), READS_PER_HOST),
+        ] {
+            for _ in 0..most {
+                assert!(work.has_room(&slot));
+                work.begun(slot.clone());
+            }
+            assert!(!work.has_room(&slot) && work.has_room(&other) && work.has_room(&Slot::Look));
+            work.ended(&slot);
+            assert!(work.has_room(&slot));
+        }
+        for _ in 0..LOOKS {
+            work.begun(Slot::Look);
+        }
+        assert!(!work.has_room(&Slot::Look) && work.has_room(&Slot::Read(b)) && work.has_room(&Slot::Probe));
     }
 }

@@ -82,6 +82,10 @@ impl Keeper {
             Err(Failure::Other(why)) => (why, true),
         };
         let site = self.sites.get_mut(id)?;
+        if read && again {
+            // What moved was not read: the next look has to ask again, or it would never be seen.
+            site.read = Read::Fresh;
+        }
         site.backoff.failed();
         let pause = site.backoff.pause(pace.observe, jitter);
         if site.said.as_ref() != Some(&why) {

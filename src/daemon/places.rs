@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::git::Backoff;
+use crate::git::{Backoff, RemoteUrl};
 use crate::ids::{CommitSha, EnvironmentRef};
 use crate::pass::tracked_ref;
 use crate::secret::AuthRef;
@@ -13,7 +13,10 @@ use crate::store::records::{Environment, Project};
 pub(crate) struct PlaceKey {
     pub(crate) url: String,
     pub(crate) auth: Option<AuthRef>,
+    pub(crate) user: Option<String>,
     pub(crate) reference: String,
+    /// The URL's host; `None` for a repository of this machine, or a URL that is none.
+    pub(crate) host: Option<String>,
 }
 
 /// What is known of a place.
@@ -41,7 +44,9 @@ pub(crate) fn places(projects: &[Project], environments: &[Environment]) -> BTre
         let key = PlaceKey {
             url: project.url.clone(),
             auth: project.auth.clone(),
+            user: project.user.clone(),
             reference: tracked_ref(project, environment),
+            host: RemoteUrl::parse(&project.url).ok().and_then(|url| url.host().map(str::to_owned)),
         };
         let fresh = || Place {
             project: project.clone(),
@@ -66,6 +71,7 @@ mod tests {
             name: name.parse().unwrap(),
             url: url.into(),
             auth: None,
+            user: None,
             tracked: None,
             config_path: ".trueup.yml".into(),
             disabled: false,

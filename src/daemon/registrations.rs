@@ -19,6 +19,8 @@ const STAGGER: Duration = Duration::from_millis(10);
 /// What is known of one environment.
 pub(super) struct Site {
     pub(super) registered: Environment,
+    /// The host of its repository; `None` for one of this machine.
+    pub(super) host: Option<String>,
     /// Which reading the next look rests on.
     pub(super) read: Read,
     /// Whether this process has read its file.
@@ -80,7 +82,9 @@ impl Keeper {
         });
         let nudged = std::mem::take(&mut self.nudged);
         for environment in environments {
-            self.register(environment, &nudged);
+            let host = wanted.iter().find(|(_, place)| place.environments.contains(&environment.id));
+            let host = host.and_then(|(key, _)| key.host.clone());
+            self.register(environment, host, &nudged);
         }
         self.places.retain(|key, _| wanted.contains_key(key));
         let mut fresh = 0;
@@ -93,7 +97,7 @@ impl Keeper {
                     known.place.project = place.project;
                     if touched || grown {
                         known.place.tip = None;
-                        self.schedule.want(Job::Poll(key), now);
+                        self.ask(key, now);
                     }
                 }
                 None => {
@@ -110,8 +114,13 @@ impl Keeper {
         Ok(())
     }
 
-    fn register(&mut self, environment: Environment, nudged: &BTreeSet<EnvironmentRef>) {
+    fn register(&mut self, environment: Environment, host: Option<String>, nudged: &BTreeSet<EnvironmentRef>) {
         let id = environment.id.clone();
+        if self.sites.get(&id).is_some_and(|site| site.registered.created_at != environment.created_at) {
+            // Removed and registered anew in between: nothing of the one before holds for it.
+            self.tools.passes.forget(&id);
+            self.sites.remove(&id);
+        }
         let unchanged = self.sites.get(&id).is_some_and(|site| site.registered == environment);
         if unchanged && !nudged.contains(&id) {
             return;
@@ -120,6 +129,7 @@ impl Keeper {
         let listener = self.listeners.spawn(jobs::listen(self.tools.clone(), id.clone(), self.asks.clone()));
         let site = Site {
             registered: environment,
+            host,
             read: Read::Fresh,
             known,
             backoff: Backoff::default(),
@@ -132,16 +142,21 @@ impl Keeper {
 
     fn settle_place(&mut self, key: PlaceKey, place: Place, first: Instant) {
         let url = RemoteUrl::parse(&key.url).ok();
-        let local = url.as_ref().is_some_and(|url| url.local_path().is_some());
         let watch = url
-            .filter(|_| local)
+            .filter(|url| url.local_path().is_some())
             .map(|url| self.listeners.spawn(jobs::watch(self.tools.clone(), url, key.clone(), self.asks.clone())));
-        if local || !self.tools.pace.offline {
-            self.schedule.want(Job::Poll(key.clone()), first);
-        } else {
-            let ids: Vec<EnvironmentRef> = place.environments.iter().cloned().collect();
-            ids.into_iter().for_each(|id| self.want_look(id, Read::Recalled, first));
+        self.places.insert(key.clone(), Polled { place, watch });
+        self.ask(key, first);
+    }
+
+    /// Has a place asked, or, where the daemon asks nobody by itself, its environments looked at over what was read last.
+    fn ask(&mut self, key: PlaceKey, when: Instant) {
+        if self.may_ask(&key) {
+            self.schedule.want(Job::Poll(key), when);
+            return;
         }
-        self.places.insert(key, Polled { place, watch });
+        let ids: Vec<EnvironmentRef> =
+            self.places.get(&key).map(|polled| polled.place.environments.iter().cloned().collect()).unwrap_or_default();
+        ids.into_iter().for_each(|id| self.want_look(id, Read::Recalled, when));
     }
 }

@@ -18,7 +18,7 @@ use crate::events::Events;
 use crate::git::{Credential, Git, GitSettings, Remote, RemoteUrl};
 use crate::health::Monitor;
 use crate::http::webhook::{InboxBell, WebhookSettings, Webhooks};
-use crate::http::{ApiState, Listeners, Nudge, listen};
+use crate::http::{ApiState, Listeners, Nudge, TokenStreams, listen};
 use crate::ids::EnvironmentRef;
 use crate::integration::{self, Catalog, Connectors};
 use crate::metrics::Metrics;
@@ -67,7 +67,7 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
     let providers: Arc<dyn Connect> = Arc::new(registry);
     let parts =
         Parts { store: store.clone(), git: git.clone(), secrets: secrets.clone(), providers: Arc::clone(&providers) };
-    let passes = Passes::new(parts);
+    let passes = Passes::new(parts).offline(settings.offline);
     let syncs = Syncs::new(store.clone(), passes.clone());
     let listeners = open_listeners(&settings).await?;
 
@@ -129,6 +129,7 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
         webhooks,
         nudge: Arc::new(background),
         operators: settings.socket_group.as_str().into(),
+        streams: TokenStreams::default(),
         shutdown: stop.clone(),
     };
     tasks.spawn(always("the API", crate::http::serve(listeners, state)));
@@ -257,7 +258,8 @@ async fn sweep_mirrors(store: &Store, git: &Git) -> anyhow::Result<()> {
             username: None,
             secret: SecretString::default(),
         });
-        remotes.push(Remote { url: RemoteUrl::parse(&project.url)?, credential });
+        let remote = Remote { url: RemoteUrl::parse(&project.url)?, credential };
+        remotes.push(remote.as_user(project.user.as_deref()));
     }
     git.keep_only(&remotes).await?;
     Ok(())

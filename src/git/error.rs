@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::secret::mask::Mask;
+
 /// Why a remote could not be asked, a commit not be fetched, or a path not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
@@ -202,6 +204,31 @@ impl GitError {
             | GitError::Local { .. }
             | GitError::Credential { .. } => false,
         }
+    }
+
+    /// The same error with secrets taken out of whatever a remote or the system said.
+    pub(crate) fn without(mut self, mask: &Mask) -> Self {
+        match &mut self {
+            GitError::Unreachable { reason, .. }
+            | GitError::Authentication { reason, .. }
+            | GitError::Server { reason, .. }
+            | GitError::Protocol { reason, .. }
+            | GitError::NoCommit { reason, .. }
+            | GitError::Damaged { reason, .. }
+            | GitError::Local { reason, .. }
+            | GitError::Watch { reason, .. }
+            | GitError::BrokeOff(reason) => *reason = mask.apply_cut(reason),
+            GitError::Redirect { to, .. } => *to = mask.apply(to),
+            GitError::NotAllowed { .. }
+            | GitError::Timeout { .. }
+            | GitError::NoRepository { .. }
+            | GitError::TooLarge { .. }
+            | GitError::Path { .. }
+            | GitError::NotFetched { .. }
+            | GitError::Disk { .. }
+            | GitError::Credential { .. } => {}
+        }
+        self
     }
 
     pub(crate) fn disk(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> GitError {

@@ -17,7 +17,7 @@ use crate::git::advertisement::{Advertisement, LIST_LIMIT};
 use crate::git::error::{GitError, quoted};
 use crate::git::packets::{Input, PacketReader, root_cause};
 use crate::git::url::is_loopback;
-use crate::git::{GitSettings, Remote};
+use crate::git::{Credential, GitSettings, Remote};
 use crate::guarded::{REDIRECTS, leaves_host};
 
 /// The shared client and what is remembered of servers.
@@ -169,10 +169,8 @@ impl HttpPlace<'_> {
         let request = match &self.remote.credential {
             None => request,
             Some(credential) => {
-                let user = credential.username.as_deref().unwrap_or_else(|| default_user(self.url));
-                let pair = format!("{user}:{}", credential.secret.expose_secret());
-                let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
-                let mut value = HeaderValue::from_str(&basic).map_err(|_| GitError::Credential {
+                let header = format!("Basic {}", basic(credential, self.url));
+                let mut value = HeaderValue::from_str(&header).map_err(|_| GitError::Credential {
                     url: self.remote.url.to_string(),
                     rule: "the credential cannot be sent in a header",
                 })?;
@@ -258,6 +256,12 @@ fn below(base: &Url, tail: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}{tail}", base.path().trim_end_matches('/')));
     url
+}
+
+/// A credential as HTTP's basic authentication carries it (RFC 7617).
+pub(crate) fn basic(credential: &Credential, url: &Url) -> String {
+    let user = credential.username.as_deref().unwrap_or_else(|| default_user(url));
+    base64::engine::general_purpose::STANDARD.encode(format!("{user}:{}", credential.secret.expose_secret()))
 }
 
 /// The user name that a forge takes with a token. GitHub, GitLab, Gitea and Forgejo take any; Bitbucket does not.

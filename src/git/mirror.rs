@@ -26,6 +26,8 @@ const PACKS: usize = 16;
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is tried meanwhile.
 const LOCK_RETRY: Duration = Duration::from_millis(10);
+/// The largest object, in bytes: each passes through memory whole. Documented in docs/operations.md.
+pub(crate) const OBJECT: u64 = 256 << 20;
 /// How many commits a remote is told that are here.
 const HAVES: usize = 256;
 
@@ -218,7 +220,7 @@ impl Mirror {
         let file = File::open(pack).map_err(GitError::disk("reading a received pack"))?;
         let options = gix::odb::pack::bundle::write::Options {
             thread_limit: None,
-            alloc_limit_bytes: Some(usize::try_from(self.limit).unwrap_or(usize::MAX)),
+            alloc_limit_bytes: usize::try_from(OBJECT).ok(),
             ..Default::default()
         };
         let outcome = gix::odb::pack::Bundle::write_to_directory(
@@ -232,7 +234,7 @@ impl Mirror {
         )
         .map_err(|error| GitError::Protocol {
             url: self.url.clone(),
-            reason: format!("the pack is not valid: {error}"),
+            reason: format!("the pack is not valid, or holds an object above {} MiB: {error}", OBJECT >> 20),
         })?;
         match outcome.keep_path {
             Some(keep) if keep.exists() => fs::remove_file(keep).map_err(GitError::disk("removing a keep file")),

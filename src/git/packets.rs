@@ -78,7 +78,7 @@ impl PacketReader {
         }
     }
 
-    /// The next line, as an owned text, where one must come; `None` at a flush or the end.
+    /// The next line, as an owned text; `None` at a flush, which alone ends a list. One that is cut off is no list.
     pub(crate) async fn next_text(&mut self) -> Result<Option<Vec<u8>>, GitError> {
         let url = self.url.clone();
         match self.next().await? {
@@ -86,7 +86,11 @@ impl PacketReader {
                 Some(said) => Err(GitError::Server { url, reason: quoted(said), transient: false }),
                 None => Ok(Some(text(line).to_vec())),
             },
-            Packet::Flush | Packet::Delimiter | Packet::ResponseEnd | Packet::End => Ok(None),
+            Packet::Flush => Ok(None),
+            Packet::Delimiter | Packet::ResponseEnd => {
+                Err(GitError::Protocol { url, reason: "a list is divided amid its lines".into() })
+            }
+            Packet::End => Err(GitError::Protocol { url, reason: "the answer breaks off".into() }),
         }
     }
 

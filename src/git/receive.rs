@@ -1,6 +1,7 @@
 //! Asking a remote for a commit with its history, and writing the pack that it sends to a file.
 
-use std::io::Write;
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::git::advertisement::{AGENT, Advertisement, object_id};
 use crate::git::conversation::Conversation;
@@ -26,7 +27,7 @@ pub(crate) async fn receive(
     conversation: &mut Conversation<'_>,
     advertisement: &Advertisement,
     want: &Want<'_>,
-    file: &mut std::fs::File,
+    file: &mut File,
 ) -> Result<Vec<String>, GitError> {
     let (request, mut shallow) = match advertisement {
         Advertisement::V2 => (request_v2(want), Vec::new()),
@@ -130,17 +131,17 @@ async fn demultiplex(
     reader: &mut PacketReader,
     first: Option<Vec<u8>>,
     want: &Want<'_>,
-    file: &mut std::fs::File,
+    file: &mut File,
 ) -> Result<(), GitError> {
     let disk = || GitError::disk("writing a received pack");
     match first.as_deref() {
-        Some([1, data @ ..]) => file.write_all(data).map_err(disk())?,
+        Some([1, data @ ..]) => file.write_all(data).await.map_err(disk())?,
         Some([3, said @ ..]) => return Err(refused(want, said)),
         Some(_) | None => {}
     }
     loop {
         match reader.next().await? {
-            Packet::Line([1, data @ ..]) => file.write_all(data).map_err(disk())?,
+            Packet::Line([1, data @ ..]) => file.write_all(data).await.map_err(disk())?,
             Packet::Line([2, ..]) => {}
             Packet::Line([3, said @ ..]) => return Err(refused(want, said)),
             Packet::Line(other) => {
@@ -149,7 +150,7 @@ async fn demultiplex(
                     reason: format!("`{}` amid a pack", quoted(other)),
                 });
             }
-            Packet::Flush | Packet::ResponseEnd => return file.flush().map_err(disk()),
+            Packet::Flush | Packet::ResponseEnd => return file.flush().await.map_err(disk()),
             Packet::Delimiter | Packet::End => {
                 return Err(GitError::Protocol { url: want.url.to_owned(), reason: "the pack breaks off".into() });
             }

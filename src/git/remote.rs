@@ -1,6 +1,9 @@
 //! From what an operator registered to a remote that can be asked.
 
-use crate::git::{Credential, InvalidUrl, Remote, RemoteUrl};
+use secrecy::SecretString;
+
+use crate::git::{Credential, InvalidUrl, Place, Remote, RemoteUrl, http};
+use crate::secret::mask::Mask;
 use crate::secret::{AuthRef, SecretError, Secrets};
 
 /// Why a registered repository cannot be asked.
@@ -35,5 +38,28 @@ impl Remote {
             }
         };
         Ok(Remote { url, credential })
+    }
+
+    /// The same with the user name that the credential goes with; mirrors are told apart by it, too.
+    #[must_use]
+    pub fn as_user(mut self, user: Option<&str>) -> Self {
+        if let (Some(credential), Some(user)) = (&mut self.credential, user) {
+            credential.id = format!("{user}@{}", credential.id);
+            credential.username = Some(user.to_owned());
+        }
+        self
+    }
+
+    /// What must not be shown of what others say: the credential, also as HTTP carries it.
+    pub(crate) fn mask(&self) -> Mask {
+        let mut mask = Mask::default();
+        if let Some(credential) = &self.credential {
+            let basic = match self.url.place() {
+                Place::Http(url) => Some(SecretString::from(http::basic(credential, url))),
+                Place::Ssh(_) | Place::Local(_) => None,
+            };
+            mask.add(basic.into_iter().chain([credential.secret.clone()]));
+        }
+        mask
     }
 }

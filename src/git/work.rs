@@ -219,7 +219,8 @@ impl Work {
         key: &str,
         mirror: &Arc<Mirror>,
     ) -> Result<Arc<MirrorLock>, GitError> {
-        let lock = Arc::new(mirror.lock()?);
+        let waiting = mirror.clone();
+        let lock = Arc::new(blocking(move |_| waiting.lock()).await?);
         let (commit, name) = (resolved.commit.clone(), resolved.full_name.clone());
         if let Place::Local(path) = remote.url.place() {
             let (path, mirror, own) = (path.clone(), mirror.clone(), lock.clone());
@@ -231,7 +232,7 @@ impl Work {
             return Ok(lock);
         }
         let known = mirror.clone();
-        let (haves, mut incoming) = blocking(move |_| Ok((known.haves()?, known.incoming()?))).await?;
+        let (haves, incoming) = blocking(move |_| Ok((known.haves()?, known.incoming()?))).await?;
         let want = Want {
             url: remote.url.as_str(),
             commit: resolved.commit.as_str(),
@@ -240,7 +241,9 @@ impl Work {
             limit: mirror.limit,
         };
         let (mut conversation, advertisement) = self.converse(remote, key).await?;
-        let received = receive(&mut conversation, &advertisement, &want, incoming.as_file_mut()).await;
+        let file = incoming.as_file().try_clone().map_err(GitError::disk("opening a received pack"))?;
+        let mut file = tokio::fs::File::from_std(file);
+        let received = receive(&mut conversation, &advertisement, &want, &mut file).await;
         let shallow = conversation.settle(received).await?;
         let (mirror, own) = (mirror.clone(), lock.clone());
         blocking(move |interrupt| {
@@ -307,13 +310,16 @@ fn key(remote: &Remote) -> String {
     short_hash(format!("{}\0{credential}", remote.url).as_bytes())
 }
 
+/// Bounds work on a remote in time, and keeps its credential out of what is said of a failure: a server may say again
+/// what it was told.
 async fn within<T>(
     remote: &Remote,
     deadline: Duration,
     work: impl Future<Output = Result<T, GitError>>,
 ) -> Result<T, GitError> {
     match tokio::time::timeout(deadline, work).await {
-        Ok(result) => result,
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(error.without(&remote.mask())),
         Err(_) => Err(GitError::Timeout { url: remote.url.to_string(), after: deadline }),
     }
 }

@@ -9,10 +9,11 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret, SecretString};
+use tokio_util::sync::CancellationToken;
 
-use super::ApiState;
 use super::peer::Peer;
 use super::problem::Problem;
+use super::{ApiState, streams};
 use crate::authority::{Actor, Operation, authorise};
 
 /// Who asks; allowed to do what the route does.
@@ -44,8 +45,8 @@ pub(super) async fn pass(State(gate): State<Gate>, mut request: Request, next: N
     // Taken out first: a request must not be borrowed while something is waited for.
     let peer = request.extensions().get::<Peer>().cloned();
     let token = bearer(&request);
-    let actor = match identify(&gate.state, peer, token).await {
-        Ok(actor) => actor,
+    let (actor, ended) = match identify(&gate.state, peer, token).await {
+        Ok(known) => known,
         Err(problem) => {
             tracing::info!(why = problem.detail, "refused");
             return problem.into_response();
@@ -56,7 +57,11 @@ pub(super) async fn pass(State(gate): State<Gate>, mut request: Request, next: N
         return problem.into_response();
     }
     request.extensions_mut().insert(Caller(actor));
-    next.run(request).await
+    let response = next.run(request).await;
+    match ended {
+        Some(ended) => streams::until(response, ended),
+        None => response,
+    }
 }
 
 /// Allows an operation or denies it, on the record.
@@ -67,9 +72,14 @@ pub(super) async fn allow(state: &ApiState, actor: &Actor, operation: Operation,
     Err(denied.into())
 }
 
-async fn identify(state: &ApiState, peer: Option<Peer>, token: Option<SecretString>) -> Result<Actor, Problem> {
+/// Who asks, and what is cancelled when they may not any more.
+async fn identify(
+    state: &ApiState,
+    peer: Option<Peer>,
+    token: Option<SecretString>,
+) -> Result<(Actor, Option<CancellationToken>), Problem> {
     match peer {
-        Some(Peer::Local(Ok(actor))) => Ok(actor),
+        Some(Peer::Local(Ok(actor))) => Ok((actor, None)),
         Some(Peer::Local(Err(why))) => Err(Problem::forbidden(why)),
         Some(Peer::Remote(_)) => by_token(state, token).await,
         None => Err(Problem::forbidden("it is not known who is there")),
@@ -82,15 +92,23 @@ fn bearer(request: &Request) -> Option<SecretString> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| SecretString::from(token))
 }
 
-async fn by_token(state: &ApiState, token: Option<SecretString>) -> Result<Actor, Problem> {
+async fn by_token(
+    state: &ApiState,
+    token: Option<SecretString>,
+) -> Result<(Actor, Option<CancellationToken>), Problem> {
     let Some(token) = token else {
         return Err(Problem::unauthorized("send a token: `authorization: Bearer TOKEN`; an admin mints them"));
     };
     // The token is compared by its hash only, so that how long the comparison takes tells nothing of the token.
-    match state.store.token_by_hash(sha256(token.expose_secret())).await? {
-        Some(record) => Ok(Actor { name: format!("token {}", record.name), role: record.role }),
-        None => Err(Problem::unauthorized("the token is not known; it may have been revoked")),
+    let hash = sha256(token.expose_secret());
+    if let Some(record) = state.store.token_by_hash(hash).await? {
+        let ended = state.streams.of(&record.name);
+        // Once more, for one that is revoked at this very moment: from here on its end is heard of.
+        if state.store.token_by_hash(hash).await?.is_some() {
+            return Ok((Actor { name: format!("token {}", record.name), role: record.role }, Some(ended)));
+        }
     }
+    Err(Problem::unauthorized("the token is not known; it may have been revoked"))
 }
 
 /// The hash by which a token is kept.

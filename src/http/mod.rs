@@ -15,6 +15,7 @@ pub mod peer;
 pub mod problem;
 mod router;
 mod status;
+mod streams;
 mod validate;
 pub mod webhook;
 
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use accept::serve;
 pub use listen::{ListenError, Listeners};
+pub use streams::TokenStreams;
 
 use crate::audit::Audit;
 use crate::events::Events;
@@ -69,6 +71,8 @@ pub struct ApiState {
     pub nudge: Arc<dyn Nudge>,
     /// The group whose members are operators on the Unix socket.
     pub operators: Arc<str>,
+    /// What still goes on for bearers of tokens.
+    pub streams: TokenStreams,
     /// Ends streams, and then the server.
     pub shutdown: CancellationToken,
 }

@@ -179,7 +179,7 @@ impl From<PassError> for Problem {
     fn from(error: PassError) -> Self {
         match error {
             PassError::Store(error) => error.into(),
-            PassError::Invalid(invalid) => Problem::invalid_file(&invalid),
+            PassError::Invalid(invalid, _) => Problem::invalid_file(&invalid),
             PassError::NoProject(_)
             | PassError::NoEnvironment(_)
             | PassError::NoRef { .. }

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::dto::{ReadState, ReadStatus, RunView, ServiceStatus, ServiceSync, StatusView, SyncState};
 use crate::ids::ServiceName;
 use crate::live::Health;
+use crate::pass::Looks;
 use crate::plan::Plan;
 use crate::store::records::Environment;
 use crate::store::{Store, StoreError};
 
-/// The status of one environment.
+/// The status of one environment. `looks` says when this process last asked and observed: what came of it is written only
+/// where it was new.
 ///
 /// # Errors
 /// A database that refuses.
@@ -17,9 +21,15 @@ pub(super) async fn of(
     store: &Store,
     environment: &Environment,
     run: Option<RunView>,
+    looks: Looks,
 ) -> Result<StatusView, StoreError> {
     let id = &environment.id;
     let (read, plan, healths) = tokio::try_join!(store.read(id), store.latest_plan(id), store.healths(id))?;
+    let read = read.map(|read| ReadStatus {
+        checked_at: looks.checked_at.map_or(read.checked_at, |at| at.max(read.checked_at)),
+        ..read
+    });
+    let seen = |made: Timestamp| looks.observed_at.map_or(made, |at| at.max(made));
     let mut names: BTreeSet<&ServiceName> = healths.iter().map(|(name, _, _)| name).collect();
     if let Some(plan) = &plan {
         names.extend(plan.desired.keys().chain(&plan.orphans).chain(plan.actions.iter().map(|action| &action.service)));
@@ -47,7 +57,7 @@ pub(super) async fn of(
         changes: actions.clone().map(|action| action.changes.len()).sum(),
         blocked: actions.filter(|action| !action.blocked.is_empty()).count(),
         plan_digest: plan.as_ref().map(|plan| plan.digest.clone()),
-        observed_at: plan.map(|plan| plan.made_at),
+        observed_at: plan.map(|plan| seen(plan.made_at)),
         read,
         services,
         run,

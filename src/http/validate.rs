@@ -20,11 +20,31 @@ pub(super) fn url(text: &str) -> Result<String, Problem> {
 
 /// The path of the declaring file within the repository.
 pub(super) fn config_path(path: &str) -> Result<(), Problem> {
-    let parts = path.trim_end_matches('/').split('/');
+    if path.ends_with('/') {
+        return Err(Problem::unprocessable(
+            "config_path: folders of files are not supported yet; name one file, such as .trueup.yml or deploy/trueup.yml",
+        ));
+    }
+    let parts = path.split('/');
     let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && part != ".git";
     if path.len() > NAME_BYTES_MAX || path.chars().any(char::is_control) || !parts.clone().all(plain) {
         return Err(Problem::unprocessable(
             "config_path: write the file's path from the repository's root, such as .trueup.yml or deploy/trueup.yml",
+        ));
+    }
+    Ok(())
+}
+
+/// The user name that a repository takes with a credential.
+pub(super) fn repository_user(url: &str, user: &str) -> Result<(), Problem> {
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        return Err(Problem::unprocessable(
+            "user: only repositories over https:// take one; of others it stands in the URL (ssh://USER@HOST/PATH)",
+        ));
+    }
+    if user.is_empty() || user.len() > NAME_BYTES_MAX || user.contains(':') || user.chars().any(char::is_control) {
+        return Err(Problem::unprocessable(
+            "user: write a user name, without a colon; the password is the auth reference's",
         ));
     }
     Ok(())
@@ -133,7 +153,7 @@ mod tests {
             url("https://Git.Acme.Dev/shop.git").map_err(|problem| problem.detail),
             Ok("https://git.acme.dev/shop.git".into())
         );
-        for path in [".trueup.yml", "deploy/trueup.yml", ".trueup/"] {
+        for path in [".trueup.yml", "deploy/trueup.yml"] {
             assert!(config_path(path).is_ok(), "{path}");
         }
         for text in ["main", "release/1.x", "v*", "refs/heads/main", "refs/pull/7/head"] {
@@ -147,7 +167,7 @@ mod tests {
     fn what_is_odd_is_refused() {
         let secret = url("https://alice:s3cret@acme.dev/x.git").expect_err("credentials");
         assert!(!secret.detail.contains("s3cret"), "{}", secret.detail);
-        for path in ["", "/etc/passwd", "../x", "a//b", "a/./b", ".git/config", "a\nb"] {
+        for path in ["", ".trueup/", "/etc/passwd", "../x", "a//b", "a/./b", ".git/config", "a\nb"] {
             assert!(config_path(path).is_err(), "{path}");
         }
         for text in ["", "-x", "a b", "a..b", "a~1", "x@{1}", "/a", "a/", "a\n"] {

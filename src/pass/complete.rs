@@ -12,13 +12,14 @@ use crate::live::Observed;
 use crate::live::field::FieldPath;
 use crate::live::image::{ImageRef, ImageValue};
 use crate::live::value::{PullPolicy, Value};
-use crate::pass::{PassError, Passes, Site};
+use crate::pass::{BACKGROUND, PassError, Passes, Site};
 use crate::provider::Provider;
 
 impl Passes {
     /// Fills images and secrets in; what cannot be is returned as gaps.
     pub(super) async fn complete(&self, declared: &mut Declared, site: &Site, actor: &str) -> Gaps {
-        let mut gaps = images(declared, &*site.provider).await;
+        let ask = if self.offline && actor == BACKGROUND { Ask::Nobody } else { Ask::Registries };
+        let mut gaps = images(declared, &*site.provider, ask).await;
         self.secrets(declared, site, actor, &mut gaps).await;
         gaps
     }
@@ -87,8 +88,17 @@ fn missing(id: &crate::ids::EnvironmentRef, name: &SecretName) -> String {
     format!("the secret {name} has no value in {id}; set it with `trueup env set {id} --secret {name}=env://NAME`")
 }
 
+/// Who is asked what a tag means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// Registries, where they decide.
+    Registries,
+    /// No registry: the operator has the daemon ask nobody by itself.
+    Nobody,
+}
+
 /// Resolves every declared image, each once; those that do not resolve are gaps.
-pub(super) async fn images(declared: &mut Declared, provider: &dyn Provider) -> Gaps {
+pub(super) async fn images(declared: &mut Declared, provider: &dyn Provider, ask: Ask) -> Gaps {
     let mut wanted: BTreeMap<(ImageRef, Option<PullPolicy>), Vec<ServiceName>> = BTreeMap::new();
     for (service, entry) in declared.services.iter().flatten() {
         let pull = match entry.leaves.get(&FieldPath::Pull).map(|leaf| &leaf.value) {
@@ -103,7 +113,10 @@ pub(super) async fn images(declared: &mut Declared, provider: &dyn Provider) -> 
         }
     }
     let resolve = |(key, services): ((ImageRef, Option<PullPolicy>), Vec<ServiceName>)| async move {
-        let resolved = provider.resolve_image(&key.0, key.1).await;
+        let resolved = match ask {
+            Ask::Registries => provider.resolve_image(&key.0, key.1).await,
+            Ask::Nobody => provider.resolve_image_here(&key.0, key.1).await,
+        };
         (services, resolved)
     };
     let mut gaps = Gaps::default();

@@ -2,7 +2,7 @@
 
 use crate::declared::InvalidFile;
 use crate::git::GitError;
-use crate::ids::{EnvironmentRef, ProjectName};
+use crate::ids::{CommitSha, EnvironmentRef, ProjectName};
 use crate::secret::SecretError;
 use crate::store::StoreError;
 
@@ -32,9 +32,9 @@ pub enum PassError {
         /// The ref, as asked for.
         reference: String,
     },
-    /// The file is not valid.
+    /// The file is not valid at this commit.
     #[error("the file is not valid:\n{0}")]
-    Invalid(InvalidFile),
+    Invalid(InvalidFile, CommitSha),
     /// The environment's provider settings are not usable.
     #[error("the provider of {environment} cannot be used: {why}")]
     Provider {

@@ -13,7 +13,7 @@ use crate::provider::Provider;
 /// difference is `new`.
 pub async fn plan_file(declared: Declared, provider: &dyn Provider, mut context: PlanContext) -> Plan {
     let mut declared = declared;
-    let gaps = complete::images(&mut declared, provider).await;
+    let gaps = complete::images(&mut declared, provider, complete::Ask::Registries).await;
     let mut live = provider.observe().await;
     let base = Base::default();
     // Without the installation's key no secret can be compared: each counts as unknown.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::ids::EnvironmentRef;
-use crate::pass::{BACKGROUND, PassError, Passes, Reading};
+use crate::pass::{BACKGROUND, PassError, Passes};
 use crate::plan::{Plan, PlanOptions};
 use crate::store::records::{ReadState, ReadStatus};
 
@@ -37,17 +37,14 @@ impl Passes {
     }
 
     /// The plan over the commit that was read last, out of its mirror: what a daemon that was started while the
-    /// repository cannot be asked still knows. `None` where nothing was ever read.
+    /// repository cannot be asked still knows. `None` where nothing was ever read, or is not there any more.
     ///
     /// # Errors
-    /// [`PassError`], also where the mirror does not hold the commit any more.
+    /// [`PassError`].
     pub async fn recall(&self, id: &EnvironmentRef) -> Result<Option<Plan>, PassError> {
-        let Some(commit) = self.parts.store.read(id).await?.and_then(|read| read.commit) else { return Ok(None) };
         let site = self.enabled(id).await?;
         let registered = self.parts.store.services(id).await?;
-        let reading = self.read(&site, Some(commit.as_str()), BACKGROUND).await?;
-        let reference = super::tracked_ref(&site.project, &site.environment);
-        let reading = Reading { reference, ..reading };
+        let Some(reading) = self.read_remembered(&site).await? else { return Ok(None) };
         self.seen.keep(&site.project, &site.environment, registered, &reading);
         let (plan, live) = self.plan_of(&site, reading, PlanOptions::default(), BACKGROUND).await?;
         self.keep_latest(&plan, &live).await?;

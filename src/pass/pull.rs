@@ -172,13 +172,13 @@ impl Passes {
         if request.facts.is_foreign() && !environment.plan_forks {
             return not_planned(NotPlanned::ForkNotAllowed);
         }
-        let outcome = match self.site(&environment.id).await {
+        let outcome = match self.enabled(&environment.id).await {
             Ok(site) => self.pull_outcome(request, &site, tracked, tip).await,
             Err(error) => Err(error),
         };
         match outcome {
             Ok(outcome) => reported(outcome),
-            Err(PassError::Invalid(invalid)) => reported(PullOutcome::Invalid { problems: invalid.diagnostics }),
+            Err(PassError::Invalid(invalid, _)) => reported(PullOutcome::Invalid { problems: invalid.diagnostics }),
             Err(error) => failed(error.to_string()),
         }
     }
@@ -239,6 +239,8 @@ impl Passes {
             commit: head.clone(),
             branch: tip.full_name.strip_prefix("refs/heads/").map(str::to_owned),
             tag: None,
+            full_name: None,
+            version: None,
             tree: Some(merged.tree),
         };
         let mut with = self.resolve(site, request.remote, tracked, from, merged.file?).await?;
@@ -267,7 +269,7 @@ impl Passes {
         commit: Option<&CommitSha>,
     ) -> Result<Readings, PassError> {
         let git = &self.parts.git;
-        let now = self.read_at(site, request.remote, tracked.clone(), tip).await?;
+        let now = self.read_at(site, request.remote, tracked.clone(), tip, None).await?;
         let carried = match commit {
             Some(commit) if git.is_reachable(request.remote, commit, &tip.commit).await? => commit,
             Some(_) | None => return Ok(Readings { without: now.clone(), with: now.clone(), now }),
@@ -293,8 +295,8 @@ impl Passes {
         tracked: &str,
         at: &ResolvedRef,
     ) -> Result<Reading, PassError> {
-        match self.read_at(site, remote, tracked.to_owned(), at).await {
-            Err(PassError::Invalid(_) | PassError::Git(GitError::Path { .. } | GitError::TooLarge { .. })) => {
+        match self.read_at(site, remote, tracked.to_owned(), at, None).await {
+            Err(PassError::Invalid(..) | PassError::Git(GitError::Path { .. } | GitError::TooLarge { .. })) => {
                 Ok(nothing(tracked))
             }
             reading => reading,
@@ -401,6 +403,7 @@ fn nothing(tracked: &str) -> Reading {
         commit: None,
         notes: Vec::new(),
         no_file: true,
+        of: None,
     }
 }
 

@@ -8,14 +8,14 @@ use crate::declared::file::{Context, File, parse};
 use crate::declared::source::TreeEntry;
 use crate::declared::{Declared, DeclaredLeaf, DeclaredService, Position};
 use crate::drift::{BaseLeaf, BaseService};
-use crate::git::{Remote, ResolvedRef};
+use crate::git::{GitError, Remote, ResolvedRef};
 use crate::ids::{CommitSha, EnvironmentRef, RunId, ServiceName};
 use crate::live::capability::Support;
 use crate::live::field::FieldPath;
 use crate::live::value::Value;
-use crate::pass::{PassError, Passes, Reading, Site};
+use crate::pass::{BACKGROUND, PassError, Passes, Reading, Site};
 use crate::plan::Plan;
-use crate::store::records::{Environment, Project, ReadState, ReadStatus};
+use crate::store::records::{Environment, Project, ReadRef, ReadState, ReadStatus};
 
 /// The ref that is tracked where neither environment nor project names one.
 const REMOTE_HEAD: &str = "HEAD";
@@ -33,6 +33,10 @@ pub(super) struct Origin {
     pub(super) branch: Option<String>,
     /// The tag, where it is one.
     pub(super) tag: Option<String>,
+    /// The ref's full name; `None` for a merge that is no commit yet, which is not read again.
+    pub(super) full_name: Option<String>,
+    /// The commit's version tag, `Some(None)` where it has none; `None` where that is not known.
+    pub(super) version: Option<Option<String>>,
     /// The files of a merge that is no commit yet; `None` for those of the commit.
     pub(super) tree: Option<Vec<crate::git::TreeEntry>>,
 }
@@ -53,7 +57,8 @@ impl Passes {
     /// [`PassError`] where the URL or the credential is not usable.
     pub async fn remote(&self, project: &Project, actor: &str) -> Result<Remote, PassError> {
         let purpose = format!("{} repository", project.name);
-        Ok(Remote::open(&project.url, project.auth.as_ref(), &self.parts.secrets, &purpose, actor).await?)
+        let remote = Remote::open(&project.url, project.auth.as_ref(), &self.parts.secrets, &purpose, actor).await?;
+        Ok(remote.as_user(project.user.as_deref()))
     }
 
     /// Reads and resolves the file at a ref.
@@ -66,16 +71,35 @@ impl Passes {
             .await?
             .ok_or_else(|| PassError::NoRef { project: site.project.name.clone(), reference: reference.clone() })?;
         git.fetch(&remote, &resolved).await?;
-        self.read_at(site, &remote, reference, &resolved).await
+        self.read_at(site, &remote, reference, &resolved, None).await
     }
 
-    /// Reads and resolves the file at a commit that was fetched.
+    /// The file of the commit that was read last, out of the mirror and without asking anyone. `None` where that is not
+    /// what is tracked now, or not in the mirror any more.
+    pub(super) async fn read_remembered(&self, site: &Site) -> Result<Option<Reading>, PassError> {
+        let Some(read) = self.parts.store.read_ref(&site.environment.id).await? else { return Ok(None) };
+        if read.reference != tracked_ref(&site.project, &site.environment) {
+            return Ok(None);
+        }
+        let ReadRef { reference, full_name, commit, version } = read;
+        let remote = self.remote(&site.project, BACKGROUND).await?;
+        let resolved = ResolvedRef { full_name, object: commit.clone(), commit };
+        match self.read_at(site, &remote, reference, &resolved, version).await {
+            Ok(reading) => Ok(Some(reading)),
+            Err(PassError::Git(GitError::NotFetched { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads and resolves the file at a commit that was fetched. `version` is the commit's version tag where that is known;
+    /// else the remote is asked, if a service uses it.
     pub(super) async fn read_at(
         &self,
         site: &Site,
         remote: &Remote,
         reference: String,
         resolved: &ResolvedRef,
+        version: Option<Option<String>>,
     ) -> Result<Reading, PassError> {
         let bytes = self.parts.git.read_file(remote, &resolved.commit, &site.project.config_path).await?;
         let name = |prefix: &str| resolved.full_name.strip_prefix(prefix).map(str::to_owned);
@@ -83,6 +107,8 @@ impl Passes {
             commit: resolved.commit.clone(),
             branch: name("refs/heads/"),
             tag: name("refs/tags/"),
+            full_name: Some(resolved.full_name.clone()),
+            version,
             tree: None,
         };
         self.resolve(site, remote, reference, from, bytes).await
@@ -94,19 +120,32 @@ impl Passes {
         site: &Site,
         remote: &Remote,
         reference: String,
-        from: Origin,
+        mut from: Origin,
         bytes: Option<Vec<u8>>,
     ) -> Result<Reading, PassError> {
         let path = &site.project.config_path;
-        let commit = Some(from.commit.clone());
-        let short = from.commit.short().to_owned();
+        let commit = from.commit.clone();
+        let short = commit.short().to_owned();
+        let full_name = from.full_name.take();
+        let of = |version| {
+            let (reference, commit) = (reference.clone(), commit.clone());
+            full_name.map(|full_name| ReadRef { reference, full_name, commit, version })
+        };
         let Some(bytes) = bytes else {
             let note = format!("{path} does not exist at {short}: nothing is declared, and nothing is withdrawn");
-            return Ok(Reading { declared: Declared::default(), reference, commit, notes: vec![note], no_file: true });
+            let (declared, of) = (Declared::default(), of(from.version));
+            return Ok(Reading { declared, reference, commit: Some(commit), notes: vec![note], no_file: true, of });
         };
-        let file = parse(path, &bytes).map_err(PassError::Invalid)?;
+        let invalid = |invalid| PassError::Invalid(invalid, commit.clone());
+        let file = parse(path, &bytes).map_err(invalid)?;
+        // Asking for tags costs a round trip; a service that never says Version needs none, and a merge that is no commit
+        // yet has no tag.
+        if from.version.is_none() && from.tree.is_none() && file.uses_version(&site.environment.id.environment) {
+            from.version = Some(self.parts.git.version_tag(remote, &commit).await?);
+        }
+        let version = from.version.clone();
         let context = self.context(site, remote, from, &file).await?;
-        let declared = file.resolve(&context).map_err(PassError::Invalid)?;
+        let declared = file.resolve(&context).map_err(invalid)?;
         let notes = match declared.services {
             Some(_) => Vec::new(),
             None => vec![format!(
@@ -114,11 +153,12 @@ impl Passes {
                 site.environment.id.environment
             )],
         };
-        Ok(Reading { declared, reference, commit, notes, no_file: false })
+        let of = of(version);
+        Ok(Reading { declared, reference, commit: Some(commit), notes, no_file: false, of })
     }
 
     async fn context(&self, site: &Site, remote: &Remote, from: Origin, file: &File) -> Result<Context, PassError> {
-        let Origin { commit, branch, tag, tree: merged } = from;
+        let Origin { commit, branch, tag, full_name: _, version, tree: merged } = from;
         let git = &self.parts.git;
         let id = &site.environment.id;
         let registered = self.parts.store.services(id).await?;
@@ -138,17 +178,11 @@ impl Passes {
                 )
             }
         };
-        // Asking for tags costs a round trip; a service that never says Version needs none.
-        let version = match file.uses_version(&id.environment) && merged.is_none() {
-            true => git.version_tag(remote, &commit).await?,
-            // A merge that is no commit yet has no tag.
-            false => None,
-        };
         Ok(Context {
             commit: Some(commit),
             branch,
             tag,
-            version,
+            version: version.flatten(),
             values: site.environment.values.clone(),
             tree,
             source_is_leaf,
@@ -172,7 +206,9 @@ impl Passes {
                 (ReadState::NoFile, reading.notes.first().cloned(), reading.commit.clone())
             }
             Ok(reading) => (ReadState::Ok, reading.notes.first().cloned(), reading.commit.clone()),
-            Err(PassError::Invalid(invalid)) => (ReadState::Invalid, Some(invalid.to_string()), None),
+            Err(PassError::Invalid(invalid, commit)) => {
+                (ReadState::Invalid, Some(invalid.to_string()), Some(commit.clone()))
+            }
             Err(PassError::Disabled(_)) => (ReadState::Disabled, None, None),
             Err(error) => (ReadState::FetchFailed, Some(error.to_string()), None),
         };
@@ -188,6 +224,9 @@ impl Passes {
         if self.seen.checked(id, &status) {
             store.put_read(id, &status).await?;
             self.tell_moved(id);
+        }
+        if let Ok(Reading { of: Some(read), .. }) = reading {
+            store.put_read_ref(id, read.clone()).await?;
         }
         Ok(())
     }
@@ -238,6 +277,7 @@ impl Passes {
             commit,
             notes: Vec::new(),
             no_file: false,
+            of: None,
         })
     }
 

@@ -38,6 +38,11 @@ pub trait Provider: Send + Sync {
     /// (then a local image without registry digests counts as it is, otherwise as `Always`).
     async fn resolve_image(&self, image: &ImageRef, pull: Option<PullPolicy>) -> Observed<ImageValue>;
 
+    /// The same without asking any registry: what only one could tell, and did not lately, is unknown.
+    async fn resolve_image_here(&self, image: &ImageRef, pull: Option<PullPolicy>) -> Observed<ImageValue> {
+        self.resolve_image(image, pull).await
+    }
+
     /// Whether a check could be carried out on a replica of this environment, before anything is changed.
     ///
     /// # Errors

@@ -92,11 +92,12 @@ struct ProjectCheckout {
 #[async_trait]
 impl Checkout for ProjectCheckout {
     async fn checkout(&self, commit: &CommitSha, into: &Path) -> Result<(), String> {
-        let Project { name, url, auth, .. } = &self.project;
+        let Project { name, url, auth, user, .. } = &self.project;
         let purpose = format!("{name} repository");
         let remote = Remote::open(url, auth.as_ref(), &self.secrets, &purpose, "local provider")
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| error.to_string())?
+            .as_user(user.as_deref());
         let wanted = ResolvedRef { full_name: commit.to_string(), commit: commit.clone(), object: commit.clone() };
         self.git.fetch(&remote, &wanted).await.map_err(|error| error.to_string())?;
         self.git.checkout(&remote, commit, into).await.map_err(|error| error.to_string())

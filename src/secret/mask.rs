@@ -41,6 +41,21 @@ impl Mask {
         }
         text
     }
+
+    /// The same for a text that may have been cut short and then ends in `…`: there, also the beginning of a secret goes.
+    pub fn apply_cut(&self, text: &str) -> String {
+        let text = self.apply(text);
+        let Some(cut) = text.strip_suffix('…') else { return text };
+        let begins = |secret: &SecretString| {
+            let secret = secret.expose_secret();
+            let ends = secret.char_indices().map(|(end, _)| end).filter(|end| *end >= MASK_MIN);
+            ends.rev().find(|end| cut.ends_with(&secret[..*end]))
+        };
+        match self.secrets.iter().filter_map(begins).max() {
+            Some(length) => format!("{}***…", &cut[..cut.len() - length]),
+            None => text,
+        }
+    }
 }
 
 /// The values that secrets have in what runs, where `held` tells which leaves are secrets: what a replica prints may
@@ -71,6 +86,15 @@ mod tests {
         let mut mask = Mask::default();
         mask.add(["hunter".to_owned().into(), "hunter-and-more".to_owned().into(), "abc".to_owned().into()]);
         assert_eq!(mask.apply("hunter-and-more, hunter, abc"), "***, ***, abc");
+    }
+
+    #[test]
+    fn what_is_cut_short_shows_no_beginning_of_a_secret() {
+        let mut mask = Mask::default();
+        mask.add(["hunter-and-more".to_owned().into()]);
+        assert_eq!(mask.apply_cut("it said hunter-and…"), "it said ***…");
+        assert_eq!(mask.apply_cut("hunter-and-more, hun…"), "***, hun…");
+        assert_eq!(mask.apply_cut("it said hunter"), "it said hunter", "it was not cut");
     }
 
     #[test]

@@ -234,7 +234,8 @@ fn git(table: GitTable, defaults: GitLimits) -> Result<GitLimits, Wrong> {
         allowed_hosts,
         timeout: interval(table.timeout)?.unwrap_or(defaults.timeout),
         fetch_timeout: interval(table.fetch_timeout)?.unwrap_or(defaults.fetch_timeout),
-        max_file_bytes: size(table.max_file, 16 << 20)?.unwrap_or(defaults.max_file_bytes),
+        max_file_bytes: size(table.max_file, crate::declared::file::MAX_BYTES as u64)?
+            .unwrap_or(defaults.max_file_bytes),
         max_mirror_bytes: size(table.max_mirror, 1 << 40)?.unwrap_or(defaults.max_mirror_bytes),
         known_hosts: path(table.known_hosts)?,
         accept_new_hosts: table.accept_new_hosts.unwrap_or(defaults.accept_new_hosts),

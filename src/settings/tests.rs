@@ -32,7 +32,7 @@ offline = true
 allowed_hosts = ["Git.Acme.Dev"]
 timeout = "10s"
 fetch_timeout = "5m"
-max_file = "512Ki"
+max_file = "128Ki"
 max_mirror = "1Gi"
 known_hosts = "/etc/ssh/ssh_known_hosts"
 accept_new_hosts = true
@@ -70,7 +70,7 @@ level = "debug"
     assert_eq!((settings.max_polls_per_host, settings.offline), (4, true));
     assert_eq!(settings.git.allowed_hosts, ["git.acme.dev"]);
     assert_eq!((settings.git.timeout, settings.git.fetch_timeout), (Duration::from_secs(10), Duration::from_secs(300)));
-    assert_eq!((settings.git.max_file_bytes, settings.git.max_mirror_bytes), (512 << 10, 1 << 30));
+    assert_eq!((settings.git.max_file_bytes, settings.git.max_mirror_bytes), (128 << 10, 1 << 30));
     assert!(settings.git.accept_new_hosts && settings.git.known_hosts.is_some());
     let github_secret = settings.webhooks.github_secret.as_ref().map(ToString::to_string);
     assert_eq!(
@@ -103,6 +103,7 @@ fn mistakes_are_told_with_their_place() {
     for (text, line, column, says) in [
         ("poll_intervall = \"60s\"", 1, 1, "did you mean `poll_interval`?"),
         ("offline = false\n\n[git]\nmax_files = 1", 4, 1, "did you mean `max_file`?"),
+        ("[git]\nmax_file = \"512Ki\"", 2, 12, "between 1Ki and 256Ki"),
         ("timeout = \"5s\"", 1, 1, "belongs into the table [git]"),
         ("[github]\na = 1", 1, 2, "unknown field `github`"),
         ("public_url = \"trueup.acme.dev\"", 1, 14, "is not a URL"),

@@ -22,6 +22,7 @@ mod plans;
 mod projects;
 mod pull_reports;
 mod pulls;
+mod read_refs;
 mod reads;
 pub mod records;
 mod releases;

@@ -9,7 +9,7 @@ use super::{Store, StoreError};
 use crate::ids::{IntegrationName, ProjectName};
 
 const COLUMNS: &str =
-    "name, url, auth, tracked, config_path, disabled, created_at, webhook_secret, integration, repository";
+    "name, url, auth, tracked, config_path, disabled, created_at, webhook_secret, integration, repository, user";
 
 fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
     Ok(Project {
@@ -23,6 +23,7 @@ fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
         webhook_secret: optional_text(row, 7)?,
         integration: optional_text(row, 8)?,
         repository: row.get(9)?,
+        user: row.get(10)?,
     })
 }
 
@@ -37,8 +38,8 @@ impl Store {
             registered(c, project.integration.as_ref())?;
             c.execute(
                 "INSERT INTO projects (name, url, auth, tracked, config_path, disabled, created_at, webhook_secret,
-                                       integration, repository)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                                       integration, repository, user)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 params![
                     project.name.as_str(),
                     project.url,
@@ -49,7 +50,8 @@ impl Store {
                     at,
                     project.webhook_secret.map(|secret| secret.to_string()),
                     project.integration.as_ref().map(IntegrationName::as_str),
-                    project.repository
+                    project.repository,
+                    project.user
                 ],
             )
             .map_err(|error| match is_constraint(&error) {
@@ -92,12 +94,12 @@ impl Store {
         self.transact(move |c| {
             registered(c, project.integration.as_ref())?;
             let known = known(c, &project.name)?.ok_or_else(|| not_there(&project.name))?;
-            if (&known.url, &known.auth) != (&project.url, &project.auth) {
+            if (&known.url, &known.auth, &known.user) != (&project.url, &project.auth, &project.user) {
                 refuse_while_running(c, &project.name, None)?;
             }
             let changed = c.execute(
                 "UPDATE projects SET url = ?2, auth = ?3, tracked = ?4, config_path = ?5, disabled = ?6,
-                   webhook_secret = ?7, integration = ?8, repository = ?9 WHERE name = ?1",
+                   webhook_secret = ?7, integration = ?8, repository = ?9, user = ?10 WHERE name = ?1",
                 params![
                     project.name.as_str(),
                     project.url,
@@ -107,7 +109,8 @@ impl Store {
                     project.disabled,
                     project.webhook_secret.map(|secret| secret.to_string()),
                     project.integration.as_ref().map(IntegrationName::as_str),
-                    project.repository
+                    project.repository,
+                    project.user
                 ],
             )?;
             found(changed, &project.name)

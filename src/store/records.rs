@@ -33,6 +33,8 @@ pub struct Project {
     pub url: String,
     /// The reference to the credentials that reading it takes.
     pub auth: Option<AuthRef>,
+    /// The user name that goes with the credential over http(s); `None` for one that forges take with a token.
+    pub user: Option<String>,
     /// The tracked branch, or a full ref name; `None` is the remote's HEAD.
     pub tracked: Option<String>,
     /// The path of the declaring file within the repository.
@@ -112,12 +114,25 @@ pub struct ReadStatus {
     pub state: ReadState,
     /// Why, where it did not go well; holds no secret.
     pub reason: Option<String>,
-    /// The commit that was read last.
+    /// The commit that was read last, its file valid or not.
     pub commit: Option<CommitSha>,
     /// When it was tried last.
     pub checked_at: Timestamp,
     /// Since when it fails, where it does.
     pub stale_since: Option<Timestamp>,
+}
+
+/// What an environment's tracked ref was when its file was read last: enough to read it again out of the mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRef {
+    /// The tracked ref as registered then.
+    pub reference: String,
+    /// What it stood for (`refs/heads/main`).
+    pub full_name: String,
+    /// The commit.
+    pub commit: CommitSha,
+    /// The commit's version tag, `Some(None)` where it has none; `None` where it was not asked for.
+    pub version: Option<Option<String>>,
 }
 
 /// A run's state.

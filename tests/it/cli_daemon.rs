@@ -182,6 +182,15 @@ fn every_reading_verb_speaks_json() {
             .unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{}{}", said.out, said.err));
         assert!(value.pointer(pointer).is_some(), "{arguments:?} has no {pointer}: {value:#}");
     }
+    // What goes on is one object a line.
+    for arguments in [&["logs", "1"][..], &["logs", "1", "--follow"], &["logs", "shop/demo/web"]] {
+        let said = shop.expect(0, &[arguments, &["--json"]].concat());
+        let texts: Vec<String> = said
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["text"].as_str().unwrap().to_owned())
+            .collect();
+        assert!(arguments[1] != "1" || texts.iter().any(|text| text.contains("verified")), "{arguments:?}: {texts:?}");
+    }
 }
 
 #[test]

@@ -28,10 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A store, a runtime, and a background that can be stopped and started.
 pub struct Desk {
-    store: Store,
+    pub store: Store,
     git: Git,
-    passes: Passes,
-    runtime: Runtime,
+    pub passes: Passes,
+    pub runtime: Runtime,
     state: tempfile::TempDir,
     running: Option<(Background, CancellationToken, tokio::task::JoinHandle<()>)>,
 }
@@ -41,10 +41,18 @@ impl Desk {
         Desk::over(tempfile::tempdir().unwrap(), Runtime::default())
     }
 
+    /// One that waits so long for an answer of Git.
+    pub fn waiting(timeout: Duration) -> Self {
+        Desk::build(tempfile::tempdir().unwrap(), Runtime::default(), timeout)
+    }
+
     fn over(state: tempfile::TempDir, runtime: Runtime) -> Self {
+        Desk::build(state, runtime, Duration::from_secs(5))
+    }
+
+    fn build(state: tempfile::TempDir, runtime: Runtime, timeout: Duration) -> Self {
         let store = Store::open(state.path()).unwrap();
-        let settings =
-            GitSettings { timeout: Duration::from_secs(5), ..GitSettings::new(state.path().join("mirrors")) };
+        let settings = GitSettings { timeout, ..GitSettings::new(state.path().join("mirrors")) };
         let git = Git::new(settings);
         let secrets = Secrets::new(Arc::new(Audit::new(store.clone())), state.path()).unwrap();
         let parts = Parts { store: store.clone(), git: git.clone(), secrets, providers: Arc::new(runtime.clone()) };
@@ -52,7 +60,7 @@ impl Desk {
     }
 
     /// The same state in a new process, as far as memory goes.
-    async fn restarted(mut self) -> Self {
+    pub async fn restarted(mut self) -> Self {
         self.stop().await;
         let Desk { store, git, passes, runtime, state, running } = self;
         drop((store, git, passes, running));
@@ -65,6 +73,7 @@ impl Desk {
             name: id.project.clone(),
             url: url.to_owned(),
             auth: None,
+            user: None,
             tracked: Some("main".into()),
             config_path: ".trueup.yml".into(),
             disabled: false,
@@ -95,12 +104,17 @@ impl Desk {
     }
 
     pub fn start(&mut self, poll: Duration, observe: Duration) {
+        self.start_at(Pace { poll, observe, offline: false });
+    }
+
+    pub fn start_at(&mut self, pace: Pace) {
+        self.passes = self.passes.clone().offline(pace.offline);
         let tools = Tools {
             store: self.store.clone(),
             git: self.git.clone(),
             passes: self.passes.clone(),
             monitor: Monitor::new(self.store.clone(), self.passes.clone()),
-            pace: Pace { poll, observe, offline: false },
+            pace,
         };
         let stop = CancellationToken::new();
         let (background, handle) = Background::start(tools, stop.clone());
@@ -113,12 +127,12 @@ impl Desk {
         tokio::time::timeout(PATIENCE, handle).await.expect("the background does not end").unwrap();
     }
 
-    fn nudge(&self, id: &EnvironmentRef) {
+    pub fn nudge(&self, id: &EnvironmentRef) {
         self.running.as_ref().unwrap().0.nudge(id);
     }
 
     /// Waits for a latest plan of which `holds` is true.
-    async fn plan(&self, id: &EnvironmentRef, holds: impl Fn(&Plan) -> bool) -> Plan {
+    pub async fn plan(&self, id: &EnvironmentRef, holds: impl Fn(&Plan) -> bool) -> Plan {
         until(|| async { self.store.latest_plan(id).await.unwrap().filter(|plan| holds(plan)) }).await
     }
 
@@ -133,12 +147,12 @@ impl Desk {
     }
 
     /// Waits for a read of which `holds` is true.
-    async fn read(&self, id: &EnvironmentRef, holds: impl Fn(&ReadStatus) -> bool) -> ReadStatus {
+    pub async fn read(&self, id: &EnvironmentRef, holds: impl Fn(&ReadStatus) -> bool) -> ReadStatus {
         until(|| async { self.store.read(id).await.unwrap().filter(|read| holds(read)) }).await
     }
 }
 
-async fn until<T, F: Future<Output = Option<T>>>(look: impl Fn() -> F) -> T {
+pub async fn until<T, F: Future<Output = Option<T>>>(look: impl Fn() -> F) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await {
@@ -149,8 +163,8 @@ async fn until<T, F: Future<Output = Option<T>>>(look: impl Fn() -> F) -> T {
     }
 }
 
-const SOON: Duration = Duration::from_millis(150);
-const NEVER: Duration = Duration::from_secs(3600);
+pub const SOON: Duration = Duration::from_millis(150);
+pub const NEVER: Duration = Duration::from_secs(3600);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_local_commit_becomes_a_plan_at_once() {
@@ -238,7 +252,9 @@ async fn a_daemon_that_starts_without_its_repository_recalls_what_it_read() {
     if !backend::git() {
         return;
     }
-    let repo = Repo::with(".trueup.yml", &file(WEB));
+    let web = "web: {image: acme/web:1, env: {BRANCH: \"{{ .Branch }}\", VERSION: \"{{ .Version }}\"}}\n";
+    let repo = Repo::with(".trueup.yml", &file(web));
+    repo.git(&["tag", "v1.2.3"]);
     let server = GitServer::start(repo.folder.path());
     let mut desk = Desk::new();
     let id = desk.add("shop/production", &server.url("shop/.git")).await;
@@ -332,6 +348,7 @@ async fn an_invalid_file_says_so_and_the_next_commit_mends_it() {
     desk.start(NEVER, SOON);
     let read = desk.read(&id, |read| read.state == ReadState::Invalid).await;
     assert!(read.reason.unwrap().contains("servces"));
+    assert_eq!(read.commit.unwrap().as_str(), repo.git(&["rev-parse", "HEAD"]), "the commit that is not valid");
     repo.commit(".trueup.yml", &file(WEB));
     desk.plan(&id, |plan| plan.desired.len() == 1).await;
     let read = desk.read(&id, |read| read.state == ReadState::Ok).await;

@@ -34,6 +34,10 @@ async fn a_server_that_misbehaves_costs_an_error_within_the_deadline() {
         format!("{:04x}{line}", line.len() + 4).repeat(1_200).into_bytes()
     };
     let advertisement = b"000eversion 2\n0012fetch=shallow\n0000".to_vec();
+    let cut = {
+        let line = format!("{} refs/heads/main\0side-band-64k\n", "1".repeat(40));
+        format!("001e# service=git-upload-pack\n0000{:04x}{line}", line.len() + 4).into_bytes()
+    };
     let html = Some("text/html; charset=utf-8");
     type Expected = fn(&GitError) -> bool;
     let cases: Vec<(&str, Mode, Expected)> = vec![
@@ -52,6 +56,9 @@ async fn a_server_that_misbehaves_costs_an_error_within_the_deadline() {
         }),
         ("nothing", Mode::Say(Vec::new(), None), |error| matches!(error, GitError::Protocol { .. })),
         ("its capabilities for ever", Mode::Say(advertisement, None), |error| {
+            matches!(error, GitError::Protocol { .. })
+        }),
+        ("a list that is cut between two refs", Mode::Say(cut, None), |error| {
             matches!(error, GitError::Protocol { .. })
         }),
         ("an error", Mode::Say(b"0010ERR go away\n".to_vec(), None), |error| matches!(error, GitError::Server { .. })),
@@ -231,4 +238,29 @@ async fn plain_http_goes_to_loopback_only() {
     let error = git.resolve_ref(&remote("http://git.acme.invalid/shop"), "main").await.unwrap_err();
     assert!(matches!(error, GitError::NotAllowed { .. }), "{error:?}");
     assert!(git.check_url(&remote("http://127.0.0.1/shop").url).is_ok());
+}
+
+/// A server may say again what it was told; what is stored and shown of it holds no credential.
+#[tokio::test]
+async fn a_server_that_says_the_credential_again_is_quoted_without_it() {
+    use base64::Engine as _;
+    if !backend::git() {
+        return;
+    }
+    let repo = Repo::with("a", "1");
+    let server = GitServer::start(repo.folder.path());
+    let token = "a-token-that-nobody-may-see";
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{token}"));
+    // Once, and so often that what is kept of it is cut somewhere within.
+    for times in [1, 20] {
+        server.mode(Mode::Echo(times));
+        let (_folder, git) = client();
+        let error = git.resolve_ref(&with_token(&server.url("shop/.git"), token), "main").await.unwrap_err();
+        let said = format!("{error} {error:?}");
+        assert!(said.contains("Basic ***"), "{said}");
+        for end in 8..basic.len() {
+            assert!(!said.contains(&basic[..end]), "{said}");
+        }
+        assert!(!said.contains(token), "{said}");
+    }
 }

@@ -103,6 +103,9 @@ async fn what_cannot_be_registered_is_refused_and_nothing_stored() {
         (projects, json!({"name": "blog", "url": "ftp://acme.dev/x"}), 422, "repository URL"),
         (projects, json!({"name": "blog", "url": "/srv/x", "auth": "s3cret"}), 400, "auth reference"),
         (projects, json!({"name": "blog", "url": "/srv/x", "config_path": "../../etc/passwd"}), 422, "config_path"),
+        (projects, json!({"name": "blog", "url": "/srv/x", "config_path": ".trueup/"}), 422, "config_path"),
+        (projects, json!({"name": "blog", "url": "/srv/x", "user": "alice"}), 422, "user"),
+        (projects, json!({"name": "blog", "url": "https://acme.dev/x", "user": "alice:s3cret"}), 422, "user"),
         (projects, json!({"name": "blog", "url": "/srv/x", "tracked": "--upload-pack=x"}), 422, "tracked"),
         (environments, json!({"name": "x", "provider": "nonsense"}), 422, "no provider `nonsense`"),
         (environments, json!({"name": "x", "provider": "memory", "values": {"1": "x"}}), 422, "values"),
@@ -414,4 +417,19 @@ async fn why_says_what_is_unknown_and_has_nothing_looked_at_for_a_viewer() {
     door.house.plan().await;
     let (_, unknown) = door.remote(Some(&viewer), Method::GET, &path, None).await;
     assert!(unknown["unknown"].as_str().is_some_and(|why| why.contains("connection refused")), "{unknown}");
+}
+
+#[tokio::test]
+async fn status_says_when_it_was_last_looked_at_although_nothing_moved() {
+    let Some(door) = door().await else { return };
+    let path = "/api/v1/status?project=shop&environment=production";
+    let times = |view: &Value| (view[0]["observed_at"].clone(), view[0]["read"]["checked_at"].clone());
+    door.house.plan().await;
+    let (_, first) = door.get(path).await;
+    door.house.plan().await;
+    let (_, second) = door.get(path).await;
+    assert_eq!(first[0]["plan_digest"], second[0]["plan_digest"]);
+    let ((observed, checked), (observed_again, checked_again)) = (times(&first), times(&second));
+    let at = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!(at(&observed_again) > at(&observed) && at(&checked_again) > at(&checked), "{first} {second}");
 }

@@ -183,3 +183,24 @@ fn the_other_user() {
     stream.read_to_string(&mut answer).unwrap();
     println!("{}", answer.lines().next().unwrap());
 }
+
+#[tokio::test]
+async fn what_goes_on_for_a_token_ends_when_it_is_revoked() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    house.sync().await;
+    house.runtime.print(&["it starts"]);
+    house.runtime.go_on_printing();
+    let door = Door::open(house, "no-such-group").await;
+    let token = door.token(Role::Viewer).await;
+    let path = "/api/v1/projects/shop/environments/production/services/web/logs?follow=true";
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut stream = client.get(format!("http://{}{path}", door.tcp)).bearer_auth(&token).send().await.unwrap();
+    let first = stream.chunk().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&first).contains("it starts"), "{first:?}");
+    assert_eq!(door.ask(Method::DELETE, "/api/v1/tokens/viewer", None).await.0.as_u16(), 204);
+    let end = async { while stream.chunk().await.unwrap().is_some() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(30), end).await.expect("it goes on");
+}

@@ -10,6 +10,7 @@ mod cli_pull;
 mod crash;
 mod crash_local;
 mod daemon;
+mod daemon_asks;
 mod daemon_load;
 mod declared;
 mod declared_hostile;

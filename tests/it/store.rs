@@ -37,6 +37,7 @@ pub fn project(name: &str) -> Project {
         name: name.parse().unwrap(),
         url: format!("https://git.acme.dev/{name}.git"),
         auth: Some("env://TOKEN".parse().unwrap()),
+        user: Some("alice".into()),
         tracked: Some("main".into()),
         config_path: ".trueup.yml".into(),
         disabled: false,

@@ -39,7 +39,7 @@ pub(in crate::http) async fn status(
     let mut views = Vec::with_capacity(environments.len());
     for environment in &environments {
         let run = runs.iter().find(|run| run.environment == environment.id).cloned();
-        views.push(standing::of(store, environment, run).await?);
+        views.push(standing::of(store, environment, run, state.passes.looks(&environment.id)).await?);
     }
     Ok(Json(views))
 }

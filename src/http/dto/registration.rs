@@ -20,6 +20,8 @@ pub struct ProjectView {
     pub url: String,
     /// The reference to its credentials.
     pub auth: Option<AuthRef>,
+    /// The user name that goes with them; absent: one that forges take with a token.
+    pub user: Option<String>,
     /// The tracked branch or ref; absent: the remote's HEAD.
     pub tracked: Option<String>,
     /// The path of the declaring file.
@@ -68,6 +70,9 @@ pub struct NewProject {
     /// The reference to its credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthRef>,
+    /// The user name that goes with them over `https://`; absent: one that forges take with a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// The branch or ref to track; absent: the remote's HEAD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracked: Option<String>,
@@ -96,6 +101,10 @@ pub struct ProjectPatch {
     #[serde(default, deserialize_with = "set_or_unset", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<AuthRef>)]
     pub auth: Option<Option<AuthRef>>,
+    /// The user name that goes with them over `https://`.
+    #[serde(default, deserialize_with = "set_or_unset", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub user: Option<Option<String>>,
     /// The branch or ref to track.
     #[serde(default, deserialize_with = "set_or_unset", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

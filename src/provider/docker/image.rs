@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Engine, EngineError};
 use super::facts::ImageFacts;
-use super::registry::Registry;
+use super::registry::{Ask, Registry};
 use crate::live::Observed;
 use crate::live::image::{ContentDigest, ImageRef, ImageValue};
 use crate::live::value::PullPolicy;
@@ -70,6 +70,7 @@ pub(super) async fn resolve(
     registry: &Registry,
     image: &ImageRef,
     pull: Option<PullPolicy>,
+    ask: Ask,
 ) -> Observed<ImageValue> {
     if let Some(digest) = &image.digest {
         return Observed::Known(value(image, [digest.clone()].into()));
@@ -90,7 +91,7 @@ pub(super) async fn resolve(
         // Built or imported here: no registry knows this content.
         (None, Some(local)) if !local.has_repo_digests => Observed::Known(value(image, local.content)),
         (None | Some(PullPolicy::Always | PullPolicy::IfNotPresent), local) => {
-            from_registry(engine, registry, image, local).await
+            from_registry(engine, registry, image, local, ask).await
         }
     }
 }
@@ -100,8 +101,9 @@ async fn from_registry(
     registry: &Registry,
     image: &ImageRef,
     local: Option<ImageFacts>,
+    ask: Ask,
 ) -> Observed<ImageValue> {
-    let digest = match registry.digest(image).await {
+    let digest = match registry.digest(image, ask).await {
         Ok(digest) => digest,
         Err(why) => return Observed::Unknown(why),
     };

@@ -40,7 +40,7 @@ use self::engine::Engine;
 pub use self::engine::Engines;
 pub use self::host::DockerHost;
 pub use self::registry::Credentials;
-use self::registry::Registry;
+use self::registry::{Ask, Registry};
 use self::settings::DockerSettings;
 pub use self::settings::{DEFAULT_HOST, DEFAULT_TIMEOUT, DockerSettingsError, KEYS};
 use crate::ids::EnvironmentRef;
@@ -125,7 +125,11 @@ impl Provider for DockerProvider {
     }
 
     async fn resolve_image(&self, image: &ImageRef, pull: Option<PullPolicy>) -> Observed<ImageValue> {
-        image::resolve(&self.engine, &self.registry, image, pull).await
+        image::resolve(&self.engine, &self.registry, image, pull, Ask::Registry).await
+    }
+
+    async fn resolve_image_here(&self, image: &ImageRef, pull: Option<PullPolicy>) -> Observed<ImageValue> {
+        image::resolve(&self.engine, &self.registry, image, pull, Ask::Nobody).await
     }
 
     async fn can_probe(&self, check: &Check) -> Result<(), String> {

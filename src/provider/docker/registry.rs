@@ -37,6 +37,15 @@ impl Credentials for Secrets {
     }
 }
 
+/// Whether a registry may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// It may.
+    Registry,
+    /// What it said lately has to do.
+    Nobody,
+}
+
 type Digests = BTreeMap<String, (Instant, ContentDigest)>;
 
 /// The registries as one environment may use them.
@@ -79,10 +88,16 @@ impl Registry {
     }
 
     /// The digest that the tag names at its registry.
-    pub(super) async fn digest(&self, image: &ImageRef) -> Result<ContentDigest, String> {
+    pub(super) async fn digest(&self, image: &ImageRef, ask: Ask) -> Result<ContentDigest, String> {
         let key = image.tagged();
         if let Some(digest) = self.remembered(&key) {
             return Ok(digest);
+        }
+        if ask == Ask::Nobody {
+            return Err(format!(
+                "the daemon is offline by its settings and does not ask {} by itself; `trueup plan` does",
+                image.registry
+            ));
         }
         let digest = match tokio::time::timeout(LIMIT, self.ask(image)).await {
             Ok(answer) => answer?,

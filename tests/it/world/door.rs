@@ -112,6 +112,7 @@ impl Door {
             outbox: trueup::outbox::Outbox::new(house.store.clone()),
             nudge: Arc::new(Nudged(Arc::clone(&nudged))),
             operators: operators.into(),
+            streams: Default::default(),
             shutdown: shutdown.clone(),
         };
         let server = tokio::spawn(serve(Listeners { unix, tcp: Some(tcp) }, state));

@@ -109,6 +109,8 @@ pub enum Mode {
     Truncate(usize),
     /// Answers with a status.
     Status(u16),
+    /// Answers with Git's error line, which says again so many times who asked.
+    Echo(usize),
     /// Answers these bytes with this content type; `None` is what Git expects.
     Say(Vec<u8>, Option<&'static str>),
 }
@@ -248,6 +250,13 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
         Mode::HangAfter(count) => cut(cgi(&state.root, request, true).await, count, true).await,
         Mode::Truncate(count) => cut(cgi(&state.root, request, true).await, count, false).await,
         Mode::Status(status) => Response::builder().status(status).body(whole(b"no".to_vec())).unwrap(),
+        Mode::Echo(times) => {
+            let said = format!("ERR {}", authorization.unwrap_or_default().repeat(times));
+            let kind = if request.method() == "GET" { "advertisement" } else { "result" };
+            let expected = format!("application/x-git-upload-pack-{kind}");
+            let line = format!("{:04x}{said}", said.len() + 4);
+            Response::builder().header("content-type", expected).body(whole(line.into_bytes())).unwrap()
+        }
         Mode::Say(bytes, content_type) => {
             let kind = if request.method() == "GET" { "advertisement" } else { "result" };
             let expected = format!("application/x-git-upload-pack-{kind}");

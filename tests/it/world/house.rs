@@ -115,6 +115,7 @@ impl House {
             name: id.project.clone(),
             url: repo.url(),
             auth: None,
+            user: None,
             tracked: Some("main".into()),
             config_path: ".trueup.yml".into(),
             disabled: false,

@@ -28,6 +28,7 @@ impl Gate {
             name: environment.project.clone(),
             url: "https://git.acme.dev/shop.git".into(),
             auth: None,
+            user: None,
             tracked: None,
             config_path: ".trueup.yml".into(),
             disabled: false,

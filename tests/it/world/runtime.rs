@@ -41,6 +41,13 @@ struct State {
     /// What every replica prints, and what its own check says of it where it fails.
     printed: Vec<String>,
     ailing: Option<String>,
+    /// Whether what is followed goes on after what was printed.
+    following: bool,
+    /// Whether environments on it cannot be connected, and how often that was tried.
+    unusable: bool,
+    refused: usize,
+    /// How often a registry was asked.
+    asked: usize,
     /// Every effect, in order, for asserting that nothing happened.
     effects: Vec<String>,
 }
@@ -164,9 +171,29 @@ impl Runtime {
         self.state().looping.insert(tag.to_owned());
     }
 
+    /// Whether its environments cannot be connected.
+    pub fn set_unusable(&self, unusable: bool) {
+        self.state().unusable = unusable;
+    }
+
+    /// How often that was tried in vain.
+    pub fn refused(&self) -> usize {
+        self.state().refused
+    }
+
+    /// How often a registry was asked.
+    pub fn asked(&self) -> usize {
+        self.state().asked
+    }
+
     /// Every replica has printed these lines.
     pub fn print(&self, lines: &[&str]) {
         self.state().printed = lines.iter().map(|line| (*line).to_owned()).collect();
+    }
+
+    /// Whoever follows what replicas print is kept waiting for more.
+    pub fn go_on_printing(&self) {
+        self.state().following = true;
     }
 
     /// Every running replica fails its own check, which says this.
@@ -257,7 +284,12 @@ impl Provider for Runtime {
     }
 
     async fn resolve_image(&self, image: &ImageRef, _pull: Option<PullPolicy>) -> Observed<ImageValue> {
+        Runtime::state(self).asked += 1;
         Observed::Known(content_of(image))
+    }
+
+    async fn resolve_image_here(&self, image: &ImageRef, _pull: Option<PullPolicy>) -> Observed<ImageValue> {
+        Observed::Unknown(format!("nobody is asked for {}", image.tagged()))
     }
 
     async fn can_probe(&self, _check: &Check) -> Result<(), String> {
@@ -400,8 +432,12 @@ impl Provider for Runtime {
     ) -> Result<(), StepError> {
         for line in self.logs(replica, lines).await? {
             if sink.send(line).await.is_err() {
-                break;
+                return Ok(());
             }
+        }
+        let following = Runtime::state(self).following;
+        if following {
+            sink.closed().await;
         }
         Ok(())
     }
@@ -409,6 +445,11 @@ impl Provider for Runtime {
 
 impl Connect for Runtime {
     fn connect(&self, _project: &Project, _environment: &Environment) -> Result<SharedProvider, String> {
+        let mut state = self.state();
+        if state.unusable {
+            state.refused += 1;
+            return Err("its settings are not usable".to_owned());
+        }
         Ok(Arc::new(self.clone()))
     }
 }

@@ -25,11 +25,11 @@ pub(in crate::http) async fn refresh(
             PassError::Git(_)
             | PassError::Remote(_)
             | PassError::NoRef { .. }
-            | PassError::Invalid(_)
+            | PassError::Invalid(..)
             | PassError::Secret(_),
         ) => {}
         Err(error) => return Err(error.into()),
     }
     let run = state.store.unfinished_runs().await?.into_iter().find(|run| run.environment == id);
-    Ok(Json(status::of(&state.store, &environment, run).await?))
+    Ok(Json(status::of(&state.store, &environment, run, state.passes.looks(&id)).await?))
 }

@@ -19,17 +19,21 @@ pub(in crate::http) async fn create(
     Caller(actor): Caller,
     Body(new): Body<NewProject>,
 ) -> Result<(StatusCode, Json<ProjectView>), Problem> {
-    let NewProject { name, url, auth, tracked, config_path, webhook_secret, integration, repository } = new;
+    let NewProject { name, url, auth, user, tracked, config_path, webhook_secret, integration, repository } = new;
     validate::config_path(&config_path)?;
     if let Some(tracked) = &tracked {
         validate::reference("tracked", tracked)?;
     }
     let now = Timestamp::now();
     let url = validate::url(&url)?;
+    if let Some(user) = &user {
+        validate::repository_user(&url, user)?;
+    }
     let project = Project {
         name,
         url,
         auth,
+        user,
         tracked,
         config_path,
         disabled: false,

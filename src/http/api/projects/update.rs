@@ -20,12 +20,16 @@ pub(in crate::http) async fn update(
     Body(patch): Body<ProjectPatch>,
 ) -> Result<Json<ProjectView>, Problem> {
     let mut project = super::find(&state.store, &project).await?;
-    let ProjectPatch { url, auth, tracked, config_path, disabled, webhook_secret, integration, repository } = patch;
+    let ProjectPatch { url, auth, user, tracked, config_path, disabled, webhook_secret, integration, repository } = patch;
     if let Some(url) = url {
         project.url = validate::url(&url)?;
     }
     if let Some(auth) = auth {
         project.auth = auth;
+    }
+    project.user = user.unwrap_or(project.user);
+    if let Some(user) = &project.user {
+        validate::repository_user(&project.url, user)?;
     }
     if let Some(tracked) = tracked {
         if let Some(tracked) = &tracked {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -32,6 +33,16 @@ pub(in crate::http) struct Options {
     lines: usize,
     #[serde(default)]
     follow: bool,
+    #[serde(default)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    #[default]
+    Text,
+    Json,
 }
 
 fn some() -> usize {
@@ -39,12 +50,12 @@ fn some() -> usize {
 }
 
 /// What a service's replicas print, known secrets masked: their last lines as text, or with `follow` those and what comes, as events `line`.
-#[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/services/{service}/logs", tag = "services", operation_id = "logs", params(("project" = String, Path, description = "The project."), ("environment" = String, Path, description = "The environment."), ("service" = String, Path, description = "The service."), ("lines" = Option<usize>, Query, description = "How many lines of each replica to begin with; 100 by default, 10000 at most."), ("follow" = Option<bool>, Query, description = "Go on with what comes, until the replicas end.")), responses((status = 200, description = "Text, each line after its replica's name where there are several; or events.", content((String = "text/plain"), (LogLine = "text/event-stream"))), (status = "default", description = "Why not.", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/services/{service}/logs", tag = "services", operation_id = "logs", params(("project" = String, Path, description = "The project."), ("environment" = String, Path, description = "The environment."), ("service" = String, Path, description = "The service."), ("lines" = Option<usize>, Query, description = "How many lines of each replica to begin with; 100 by default, 10000 at most."), ("follow" = Option<bool>, Query, description = "Go on with what comes, until the replicas end."), ("format" = Option<String>, Query, description = "`text` (by default) or `json`; with `follow` it is events in any case.")), responses((status = 200, description = "Text, each line after its replica's name where there are several; or events.", content((String = "text/plain"), (Vec<LogLine> = "application/json"), (LogLine = "text/event-stream"))), (status = "default", description = "Why not.", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::http) async fn logs(
     State(state): State<ApiState>,
     At(id): At<EnvironmentRef>,
     At(InService { service }): At<InService>,
-    Params(Options { lines, follow }): Params<Options>,
+    Params(Options { lines, follow, format }): Params<Options>,
 ) -> Result<Response, Problem> {
     let provider = state.passes.provider(&id).await?;
     let (replicas, mask) = running(&state, &provider, &id, &service).await?;
@@ -52,7 +63,7 @@ pub(in crate::http) async fn logs(
     if follow {
         Ok(followed(&state, provider, replicas, Arc::new(mask), lines))
     } else {
-        read(&provider, &replicas, &mask, lines).await
+        read(&provider, &replicas, &mask, (lines, format)).await
     }
 }
 
@@ -79,19 +90,24 @@ async fn read(
     provider: &SharedProvider,
     replicas: &[LiveReplica],
     mask: &Mask,
-    lines: usize,
+    (lines, format): (usize, Format),
 ) -> Result<Response, Problem> {
-    let mut text = String::new();
+    let mut all = Vec::new();
     for replica in replicas {
         let printed = provider.logs(&replica.id, lines).await;
-        for line in printed.map_err(|error| Problem::bad_gateway(format!("{}: {error}", replica.name)))? {
-            if replicas.len() > 1 {
-                text.push_str(&format!("{}  ", replica.name));
-            }
-            text.push_str(&mask.apply(&line));
-            text.push('\n');
-        }
+        let printed = printed.map_err(|error| Problem::bad_gateway(format!("{}: {error}", replica.name)))?;
+        let line = |text: String| LogLine { replica: replica.name.clone(), text: mask.apply(&text) };
+        all.extend(printed.into_iter().map(line));
     }
+    if let Format::Json = format {
+        return Ok(Json(all).into_response());
+    }
+    let several = replicas.len() > 1;
+    let line = |line: &LogLine| match several {
+        true => format!("{}  {}\n", line.replica, line.text),
+        false => format!("{}\n", line.text),
+    };
+    let text: String = all.iter().map(line).collect();
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 

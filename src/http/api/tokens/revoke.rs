@@ -15,7 +15,7 @@ pub(in crate::http) struct InToken {
     name: String,
 }
 
-/// Revokes a token, at once.
+/// Revokes a token, at once; what is still being answered to its bearer ends.
 #[utoipa::path(delete, path = "/api/v1/tokens/{name}", tag = "tokens", operation_id = "revoke_token", params(("name" = String, Path, description = "Its name.")), responses((status = 204, description = "Revoked."), (status = "default", description = "Why not.", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::http) async fn revoke(
     State(state): State<ApiState>,
@@ -25,5 +25,6 @@ pub(in crate::http) async fn revoke(
     let target: String = name.chars().take(80).collect();
     state.audit.allowed(&actor, "token remove", &target, Timestamp::now()).await?;
     state.store.remove_token(&name).await?;
+    state.streams.end(&name);
     Ok(StatusCode::NO_CONTENT)
 }
