@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use trueup::daemon::Pace;
+use trueup::ids::EnvironmentRef;
 use trueup::store::records::{Project, ReadState};
 
 use crate::daemon::{Desk, NEVER, SOON, until};
@@ -11,6 +12,14 @@ use crate::world::git_server::{GitServer, Mode, Repo};
 use crate::world::house::file;
 
 const WEB: &str = "web: {image: acme/web:1}\n";
+
+/// Sets a template value, as an operator does.
+async fn set_area(desk: &Desk, id: &EnvironmentRef, area: &str) {
+    let before = desk.store.environment(id).await.unwrap().unwrap();
+    let mut after = before.clone();
+    after.values.insert("Area".into(), area.into());
+    desk.store.update_environment(before, after).await.unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_look_fails_is_not_lost() {
@@ -45,15 +54,12 @@ async fn what_is_registered_while_the_repository_fails_is_planned_over_what_was_
     let server = GitServer::start(repo.folder.path());
     let mut desk = Desk::new();
     let id = desk.add("shop/production", &server.url("shop/.git")).await;
-    let mut environment = desk.store.environment(&id).await.unwrap().unwrap();
-    environment.values.insert("Area".into(), "east".into());
-    desk.store.update_environment(environment.clone()).await.unwrap();
+    set_area(&desk, &id, "east").await;
     desk.start(SOON, SOON);
     desk.plan(&id, |plan| format!("{:?}", plan.desired).contains("east")).await;
     server.mode(Mode::Status(500));
     desk.read(&id, |read| read.state == ReadState::FetchFailed).await;
-    environment.values.insert("Area".into(), "west".into());
-    desk.store.update_environment(environment).await.unwrap();
+    set_area(&desk, &id, "west").await;
     desk.nudge(&id);
     desk.plan(&id, |plan| format!("{:?}", plan.desired).contains("west")).await;
     desk.stop().await;
@@ -75,9 +81,7 @@ async fn offline_nobody_is_asked_whatever_is_registered() {
     let asked = desk.runtime.asked();
     desk.start_at(Pace { poll: SOON, observe: SOON, offline: true });
     let first = until(|| async { desk.passes.looks(&id).observed_at }).await;
-    let mut environment = desk.store.environment(&id).await.unwrap().unwrap();
-    environment.values.insert("Area".into(), "west".into());
-    desk.store.update_environment(environment).await.unwrap();
+    set_area(&desk, &id, "west").await;
     desk.nudge(&id);
     // A few looks after that.
     for _ in 0..3 {

@@ -46,6 +46,6 @@ fn the_daemon_may_write_where_the_supervisor_takes_checkouts_over() {
     assert_eq!(words(&daemon, "ProtectSystem"), ["strict"], "else nothing has to be said of paths");
     let writable = words(&daemon, "ReadWritePaths");
     let fits = |path: &&str| path.trim_start_matches('-') == staging;
-    assert!(writable.iter().any(|path| fits(path)), "{staging} is not among {writable:?}");
+    assert!(writable.iter().any(fits), "{staging} is not among {writable:?}");
     assert_eq!(words(&supervisor, "Before"), ["trueup.service"], "the folder is there before it is made writable");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use trueup::store::StoreError;
-use trueup::store::records::RunState;
+use trueup::store::records::{Environment, Project, RunState};
 use trueup::sync::Syncs;
 use trueup::sync::journal::{Boundary, Step};
 
@@ -21,7 +21,7 @@ impl Boundary for SwitchOff {
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
                 let project = store.project(&name).await.unwrap().unwrap();
-                store.update_project(trueup::store::records::Project { disabled: true, ..project }).await.unwrap();
+                store.update_project(Project { disabled: true, ..project }).await.unwrap();
             });
         });
     }
@@ -70,12 +70,12 @@ async fn what_an_unfinished_run_works_with_stays_and_it_is_settled_although_the_
     let run = house.sync().await;
     assert_eq!(run.state, RunState::Running);
     let store = &house.store;
-    let environment = store.environment(&house.id).await.unwrap().unwrap();
 
-    let changed = |change: &dyn Fn(&mut trueup::store::records::Environment)| {
-        let mut changed = environment.clone();
-        change(&mut changed);
-        store.update_environment(environment.clone(), changed)
+    let changed = async |change: &dyn Fn(&mut Environment)| {
+        let before = store.environment(&house.id).await.unwrap().unwrap();
+        let mut after = before.clone();
+        change(&mut after);
+        store.update_environment(before, after).await
     };
     let refused = |result: Result<(), StoreError>| {
         assert!(matches!(&result, Err(StoreError::Conflict(why)) if why.contains("run 1")), "{result:?}");
@@ -85,9 +85,9 @@ async fn what_an_unfinished_run_works_with_stays_and_it_is_settled_although_the_
     refused(changed(&|one| one.run_as = Some("shop".into())).await);
     changed(&|one| one.tracked = Some("main".into())).await.unwrap();
     let project = store.project(&house.id.project).await.unwrap().unwrap();
-    let elsewhere = trueup::store::records::Project { url: "/srv/elsewhere".into(), ..project.clone() };
+    let elsewhere = Project { url: "/srv/elsewhere".into(), ..project.clone() };
     refused(store.update_project(elsewhere).await);
-    store.update_project(trueup::store::records::Project { disabled: true, ..project }).await.unwrap();
+    store.update_project(Project { disabled: true, ..project }).await.unwrap();
 
     let next = Syncs::new(house.store.clone(), house.passes.clone());
     assert_eq!(next.settle().await.unwrap(), [], "the run is not settled");

@@ -20,7 +20,8 @@ pub(in crate::http) async fn update(
     Body(patch): Body<ProjectPatch>,
 ) -> Result<Json<ProjectView>, Problem> {
     let mut project = super::find(&state.store, &project).await?;
-    let ProjectPatch { url, auth, user, tracked, config_path, disabled, webhook_secret, integration, repository } = patch;
+    let ProjectPatch { url, auth, user, tracked, config_path, disabled, webhook_secret, integration, repository } =
+        patch;
     if let Some(url) = url {
         project.url = validate::url(&url)?;
     }
