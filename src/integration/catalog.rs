@@ -68,13 +68,13 @@ impl Catalog {
         Ok(())
     }
 
-    /// Replaces what is registered of an integration; it is looked at soon.
+    /// Replaces what is registered of an integration; it is looked at soon. `before` is what the change was made from.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where there is none of that name.
-    pub async fn update(&self, integration: Registered) -> Result<(), StoreError> {
-        let event = told(EventType::IntegrationUpdated, &integration, integration.updated_at);
-        self.tell(self.parts.store.update_integration(integration, event).await?);
+    /// [`StoreError::NotFound`] where there is none of that name; [`StoreError::Conflict`] where it was changed meanwhile.
+    pub async fn update(&self, before: Registered, after: Registered) -> Result<(), StoreError> {
+        let event = told(EventType::IntegrationUpdated, &after, after.updated_at);
+        self.tell(self.parts.store.update_integration(before, after, event).await?);
         Ok(())
     }
 

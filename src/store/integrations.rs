@@ -95,15 +95,29 @@ impl Store {
         .await
     }
 
-    /// Replaces what is registered of an integration; its name, type, provider and time of registration stay.
+    /// Replaces what is registered of an integration; its name, type, provider and time of registration stay. `before` is
+    /// what the change was made from.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where there is none of that name.
-    pub async fn update_integration(&self, integration: Integration, event: NewEvent) -> Result<Event, StoreError> {
-        let updated_at = nanos(integration.updated_at)?;
-        let settings = to_json(&integration.settings)?;
+    /// [`StoreError::NotFound`] where there is none of that name, [`StoreError::Conflict`] where it is no longer `before`:
+    /// someone else's change would be lost.
+    pub async fn update_integration(
+        &self,
+        before: Integration,
+        after: Integration,
+        event: NewEvent,
+    ) -> Result<Event, StoreError> {
+        let updated_at = nanos(after.updated_at)?;
+        let settings = to_json(&after.settings)?;
         self.transact(move |c| {
-            let Integration { name, endpoint, auth, owner, .. } = integration;
+            let Integration { name, endpoint, auth, owner, .. } = after;
+            let sql = format!("SELECT {COLUMNS} FROM integrations WHERE name = ?1");
+            let now = c.prepare_cached(&sql)?.query_row([name.as_str()], integration).optional()?;
+            if now.is_some_and(|now| now != before) {
+                return Err(StoreError::Conflict(format!(
+                    "{name} was changed meanwhile; look at it again, and repeat what is still wanted"
+                )));
+            }
             let changed = c.execute(
                 "UPDATE integrations SET endpoint = ?2, auth = ?3, settings = ?4, owner = ?5, updated_at = ?6
                  WHERE name = ?1",

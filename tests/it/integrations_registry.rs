@@ -35,6 +35,8 @@ fn here() -> bool {
 
 /// Puts a manifest of nothing under each tag, as a push would; gives its digest.
 async fn push(address: &str, repository: &str, tags: &[String], password: Option<&str>) -> String {
+    // Whoever was first set the same one.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let http = Client::builder().no_proxy().build().unwrap();
     let signed = |request: reqwest::RequestBuilder| match password {
         Some(password) => request.basic_auth("trueup", Some(password)),

@@ -102,13 +102,17 @@ async fn each_is_looked_at_and_changes_are_told() {
         }
     };
     mine("healthy").await;
-    let changed = Registered { owner: "ill".into(), ..registered("web", "ill") };
-    catalog.update(changed).await.unwrap();
+    let name = "web".parse().unwrap();
+    let give_to = async |owner: &str| {
+        let before = store.integration(&name).await.unwrap().unwrap();
+        let after = Registered { owner: owner.into(), ..before.clone() };
+        catalog.update(before, after).await.unwrap();
+    };
+    give_to("ill").await;
     let event = mine("unhealthy").await;
     assert_eq!((&event.data["before"], &event.data["reason"]), (&"healthy".into(), &"it is ill".into()));
-    catalog.update(registered("web", "unspeakable")).await.unwrap();
+    give_to("unspeakable").await;
     // Still unhealthy: no event, but another reason.
-    let name = "web".parse().unwrap();
     tokio::time::timeout(PATIENCE, async {
         loop {
             let standing = store.integration_standing(&name).await.unwrap().unwrap();
@@ -121,12 +125,15 @@ async fn each_is_looked_at_and_changes_are_told() {
     })
     .await
     .unwrap();
-    catalog.update(registered("web", "someone")).await.unwrap();
+    give_to("someone").await;
     mine("healthy").await;
     let hanging = store.integration_standing(&"hangs-3".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(hanging.health, IntegrationHealth::Unhealthy);
     assert!(hanging.reason.unwrap().contains("did not answer within"));
 
+    let stale = registered("web", "someone");
+    let lost = catalog.update(stale.clone(), Registered { owner: "other".into(), ..stale }).await.unwrap_err();
+    assert!(lost.to_string().contains("was changed meanwhile"), "{lost}");
     catalog.remove(&registered("web", "someone"), Timestamp::now()).await.unwrap();
     stop.cancel();
     tokio::time::timeout(PATIENCE, watching).await.unwrap().unwrap();

@@ -270,7 +270,6 @@ const DOORS: &[(&str, &[&str])] = &[
     ("utoipa_axum", &["http"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
-    ("metrics", &["metrics"]),
     ("metrics_exporter_prometheus", &["metrics"]),
     ("notify", &["git"]),
     ("reqwest", &["cli", "forge", "git", "guarded", "notify", "oci", "provider"]),

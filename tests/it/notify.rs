@@ -108,16 +108,21 @@ impl House {
 
     /// Waits until every target has a cursor, so that what is published now is for all of them.
     async fn begun(&self, targets: &[&str]) {
+        self.served(targets, 0).await;
+    }
+
+    /// Waits until every target was served up to an event.
+    async fn served(&self, targets: &[&str], event: u64) {
         let wait = async {
             for url in targets {
                 let hash = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
                 let key: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-                while self.store.notify_cursor(&key).await.unwrap().is_none() {
+                while self.store.notify_cursor(&key).await.unwrap().is_none_or(|cursor| cursor.event < event) {
                     tokio::task::yield_now().await;
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap();
+        tokio::time::timeout(PATIENCE, wait).await.expect("they are served");
     }
 }
 
@@ -177,6 +182,7 @@ async fn a_failure_is_tried_again_a_refusal_is_not_and_neither_holds_up_another(
     assert_eq!(calm.came(3).await.len(), 3);
     let ids: Vec<String> = moody.came(5).await.into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, ["1", "1", "1", "2", "3"]);
+    house.served(&[&moody_url, &calm_url], 3).await;
     house.end().await;
     let text = house.metrics.render();
     for line in ["status=\"success\"} 5", "status=\"transient\"} 2", "status=\"permanent\"} 1"] {

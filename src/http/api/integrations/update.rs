@@ -20,7 +20,8 @@ pub(in crate::http) async fn update(
     At(InIntegration { integration }): At<InIntegration>,
     Body(patch): Body<IntegrationPatch>,
 ) -> Result<Json<IntegrationView>, Problem> {
-    let mut integration = super::find(&state.store, &integration).await?;
+    let before = super::find(&state.store, &integration).await?;
+    let mut integration = before.clone();
     let IntegrationPatch { endpoint, auth, settings: changes, owner } = patch;
     if let Some(endpoint) = endpoint {
         integration.endpoint = settings::endpoint(integration.provider, &endpoint)?;
@@ -36,6 +37,6 @@ pub(in crate::http) async fn update(
     integration.updated_at = Timestamp::now();
     super::check(&integration)?;
     state.audit.allowed(&actor, "integration set", integration.name.as_str(), integration.updated_at).await?;
-    state.catalog.update(integration.clone()).await?;
+    state.catalog.update(before, integration.clone()).await?;
     Ok(Json(super::view(&state.store, integration).await?))
 }
