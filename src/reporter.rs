@@ -178,8 +178,9 @@ impl Reporter {
             tokio::time::sleep(AGAIN).await;
             written = self.write_down(&nudge).await;
         }
-        // Whoever asked may be gone; what is written is written.
-        drop(taken.send(()));
+        if taken.send(()).is_err() {
+            tracing::debug!("whoever asked has gone; what is written is written");
+        }
     }
 
     async fn write_down(&self, nudge: &Nudge) -> Result<(), StoreError> {
