@@ -14,11 +14,14 @@ use crate::outbox::{Forges, Unposted};
 use crate::store::Store;
 use crate::store::records::{Integration, Project};
 
+/// From a registration to its forge.
+type Open = dyn Fn(&Integration) -> Result<SharedForge, String> + Send + Sync;
+
 /// Finds ways, and keeps forges signed in to while their integration stands as it is: limits count over all that goes
 /// through one.
 pub struct Ways {
     store: Store,
-    open: Box<dyn Fn(&Integration) -> Result<SharedForge, String> + Send + Sync>,
+    open: Box<Open>,
     kept: Mutex<BTreeMap<IntegrationName, (Timestamp, SharedForge)>>,
 }
 
