@@ -24,8 +24,15 @@ use trueup::plan::build::{PlanContext, make};
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 
 /// Docker's abilities as far as they matter here.
-const CAN: Capabilities =
-    Capabilities { provider: "docker", support, accepts: |_, _| Ok(()), effect, required: &[], default_of };
+const CAN: Capabilities = Capabilities {
+    provider: "docker",
+    support,
+    accepts: |_, _| Ok(()),
+    effect,
+    required: &[],
+    default_of,
+    kept: |_, _| None,
+};
 
 fn support(field: &FieldPath) -> Support {
     match field {
@@ -142,6 +149,7 @@ fn plan(sides: &Sides) -> trueup::plan::Plan {
         environment: "shop/production".parse().expect("valid"),
         reference: "main".to_owned(),
         commit: None,
+        commits: Default::default(),
         options: PlanOptions::default(),
         unprobeable: BTreeMap::new(),
         notes: Vec::new(),

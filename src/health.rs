@@ -3,11 +3,12 @@
 //! Being healthy is not being in sync: nothing here compares anything with what is declared, and nothing is changed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::deploy::check::check_of;
 use crate::drift::Base;
@@ -34,16 +35,32 @@ struct Streak {
     passed: u32,
     failed: u32,
     verdict: Health,
+    /// Since when it is seen to run. Its start may lie before, up to a look's distance; failures are then forgiven for
+    /// that much longer.
+    since: Instant,
+    /// When it was probed last.
+    probed: Option<Instant>,
 }
 
 impl Streak {
-    fn new() -> Self {
-        Streak { passed: 0, failed: 0, verdict: Health::Starting }
+    fn new(now: Instant) -> Self {
+        Streak { passed: 0, failed: 0, verdict: Health::Starting, since: now, probed: None }
     }
 
-    /// Takes one more probe into account: the thresholds decide, and in between the verdict stands.
-    fn count(&mut self, outcome: ProbeOutcome, check: &Check) {
+    /// How long until its next probe.
+    fn due_in(&self, check: &Check, now: Instant) -> Duration {
+        let past = self.probed.map(|probed| now.saturating_duration_since(probed));
+        past.map_or(Duration::ZERO, |past| check.interval.duration().saturating_sub(past))
+    }
+
+    /// Takes one more probe into account: the thresholds decide, and in between the verdict stands. Until it was healthy
+    /// once, failures within the start period do not count.
+    fn count(&mut self, outcome: ProbeOutcome, check: &Check, now: Instant) {
+        self.probed = Some(now);
+        let starting = self.verdict == Health::Starting
+            && now.saturating_duration_since(self.since) < check.start_period.duration();
         match outcome {
+            ProbeOutcome::Failed(_) if starting => self.passed = 0,
             ProbeOutcome::Passed => {
                 self.failed = 0;
                 self.passed = self.passed.saturating_add(1);
@@ -70,8 +87,8 @@ impl Monitor {
         Monitor { store, passes, streaks: Arc::default() }
     }
 
-    /// Probes every replica of an environment once and records how its services do. Returns when the next round is due;
-    /// `None` where nothing there is probed, or the project is
+    /// Probes every replica of an environment whose interval is over and records how the services do. Returns when the
+    /// next round is due; `None` where nothing there is probed, or the project is
     /// switched off.
     ///
     /// # Errors
@@ -82,10 +99,13 @@ impl Monitor {
         }
         let base = self.store.base(id).await?;
         let checks = checks(&base);
-        let Some(due) = checks.values().map(|check| check.interval.duration()).min() else { return Ok(None) };
+        if checks.is_empty() {
+            return Ok(None);
+        }
         let provider = self.passes.provider(id).await?;
         let live = provider.observe().await;
         let streaks = self.probe(id, &*provider, &checks, &live).await;
+        let due = due(&checks, &live, &streaks, Instant::now());
         let now = match &live.services {
             Observed::Known(services) => {
                 let mask = mask(services, |name, field| base.holds_secret(name, field));
@@ -113,21 +133,42 @@ impl Monitor {
             let check = checks.get(name);
             service.replicas.iter().filter_map(move |replica| check.map(|check| (replica, check)))
         });
-        let asked = probes.filter(|(replica, _)| runs(replica)).map(|(replica, check)| async move {
-            (replica.id.clone(), check.clone(), provider.probe(&replica.id, check).await)
+        let now = Instant::now();
+        let before = self.streaks().get(id).cloned().unwrap_or_default();
+        let asked = probes.filter(|(replica, _)| runs(replica)).map(|(replica, check)| {
+            let mut streak = before.get(&replica.id).cloned().unwrap_or_else(|| Streak::new(now));
+            async move {
+                if streak.due_in(check, now).is_zero() {
+                    streak.count(provider.probe(&replica.id, check).await, check, now);
+                }
+                (replica.id.clone(), streak)
+            }
         });
-        let outcomes = join_all(asked).await;
-        let mut all = self.streaks.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = all.remove(id).unwrap_or_default();
-        let mut after = BTreeMap::new();
-        for (replica, check, outcome) in outcomes {
-            let mut streak = before.get(&replica).cloned().unwrap_or_else(Streak::new);
-            streak.count(outcome, &check);
-            after.insert(replica, streak);
-        }
-        all.insert(id.clone(), after.clone());
+        let after: BTreeMap<ReplicaId, Streak> = join_all(asked).await.into_iter().collect();
+        self.streaks().insert(id.clone(), after.clone());
         after
     }
+
+    fn streaks(&self) -> MutexGuard<'_, BTreeMap<EnvironmentRef, BTreeMap<ReplicaId, Streak>>> {
+        self.streaks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long until the first replica is due; a service of which none runs is looked at after its interval.
+fn due(
+    checks: &BTreeMap<ServiceName, Check>,
+    live: &Live,
+    streaks: &BTreeMap<ReplicaId, Streak>,
+    now: Instant,
+) -> Duration {
+    let services = live.services.known();
+    let of = |(name, check): (&ServiceName, &Check)| {
+        let replicas = services.and_then(|all| all.get(name)).map(|service| service.replicas.as_slice());
+        let probed = replicas.unwrap_or_default().iter().filter_map(|replica| streaks.get(&replica.id));
+        let first = probed.map(|streak| streak.due_in(check, now)).min();
+        first.unwrap_or_else(|| check.interval.duration())
+    };
+    checks.iter().map(of).min().unwrap_or_default()
 }
 
 /// The secrets that what runs holds, where `held` tells which leaves are secrets.
@@ -227,29 +268,71 @@ fn severity(health: &Health) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
     use super::Streak;
     use crate::live::Health;
     use crate::live::quantity::Millis;
     use crate::provider::{Check, Probe, ProbeOutcome};
 
-    #[test]
-    fn thresholds_decide_and_a_single_failure_does_not() {
-        let check = Check {
+    fn check(start_period: u64) -> Check {
+        Check {
             probe: Probe::Tcp { port: Some(1) },
-            interval: Millis(1),
+            interval: Millis(10_000),
             timeout: Millis(1),
-            start_period: Millis(0),
+            start_period: Millis(start_period),
             healthy_threshold: 2,
             unhealthy_threshold: 2,
-        };
-        let mut streak = Streak::new();
-        streak.count(ProbeOutcome::Passed, &check);
+        }
+    }
+
+    fn refused() -> ProbeOutcome {
+        ProbeOutcome::Failed("refused".into())
+    }
+
+    #[test]
+    fn thresholds_decide_and_a_single_failure_does_not() {
+        let (check, now) = (check(0), Instant::now());
+        let mut streak = Streak::new(now);
+        streak.count(ProbeOutcome::Passed, &check, now);
         assert_eq!(streak.verdict, Health::Starting);
-        streak.count(ProbeOutcome::Passed, &check);
+        streak.count(ProbeOutcome::Passed, &check, now);
         assert_eq!(streak.verdict, Health::Healthy);
-        streak.count(ProbeOutcome::Failed("refused".into()), &check);
+        streak.count(refused(), &check, now);
         assert_eq!(streak.verdict, Health::Healthy);
-        streak.count(ProbeOutcome::Failed("refused".into()), &check);
+        streak.count(refused(), &check, now);
         assert_eq!(streak.verdict, Health::Unhealthy { why: "refused".into() });
+    }
+
+    #[test]
+    fn a_start_period_forgives_until_it_is_over_or_the_replica_was_healthy() {
+        let (check, start) = (check(60_000), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut streak = Streak::new(start);
+        for seconds in [0, 10, 59] {
+            streak.count(refused(), &check, at(seconds));
+            assert_eq!(streak.verdict, Health::Starting, "{seconds}");
+        }
+        streak.count(refused(), &check, at(60));
+        streak.count(refused(), &check, at(70));
+        assert_eq!(streak.verdict, Health::Unhealthy { why: "refused".into() });
+
+        let mut streak = Streak::new(start);
+        for outcome in [ProbeOutcome::Passed, ProbeOutcome::Passed, refused(), refused()] {
+            streak.count(outcome, &check, at(5));
+        }
+        assert_eq!(streak.verdict, Health::Unhealthy { why: "refused".into() });
+    }
+
+    #[test]
+    fn each_replica_is_due_at_its_own_interval() {
+        let (check, start) = (check(0), Instant::now());
+        let mut streak = Streak::new(start);
+        assert!(streak.due_in(&check, start).is_zero());
+        streak.count(ProbeOutcome::Passed, &check, start);
+        assert_eq!(streak.due_in(&check, start + Duration::from_secs(4)), Duration::from_secs(6));
+        assert!(streak.due_in(&check, start + Duration::from_secs(10)).is_zero());
     }
 }

@@ -96,6 +96,8 @@ pub(crate) struct Reading {
     pub(crate) declared: Declared,
     pub(crate) reference: String,
     pub(crate) commit: Option<CommitSha>,
+    /// The commits of services that are not of `commit`.
+    pub(crate) commits: BTreeMap<ServiceName, CommitSha>,
     pub(crate) notes: Vec<String>,
     pub(crate) no_file: bool,
     /// What the ref stood for; `None` for a release.
@@ -153,10 +155,10 @@ impl Passes {
             let registered = self.parts.store.services(id).await?;
             self.seen.keep(&site.project, &site.environment, registered, &reading);
         }
-        let (plan, live) = self.plan_of(&site, reading, request.options.clone(), actor).await?;
+        let (plan, live, base) = self.plan_of(&site, reading, request.options.clone(), actor).await?;
         let latest = tracked && plan.options == PlanOptions::default();
         if latest {
-            self.keep_latest(&plan, &live).await?;
+            self.keep_latest(&plan, &live, &base).await?;
         } else {
             self.parts.store.save_plan(&plan).await?;
         }
@@ -191,8 +193,8 @@ impl Passes {
                 None => return self.refresh(id).await,
             },
         };
-        let (plan, live) = self.plan_of(&site, reading, PlanOptions::default(), BACKGROUND).await?;
-        self.keep_latest(&plan, &live).await?;
+        let (plan, live, base) = self.plan_of(&site, reading, PlanOptions::default(), BACKGROUND).await?;
+        self.keep_latest(&plan, &live, &base).await?;
         Ok(plan)
     }
 
@@ -222,7 +224,7 @@ impl Passes {
         let run = self.release_to(id, to).await?;
         let reading = self.release(id, run).await?;
         let options = PlanOptions { services, prune: false, rollback_to: Some(run) };
-        let (plan, _) = self.plan_of(&site, reading, options, actor).await?;
+        let (plan, ..) = self.plan_of(&site, reading, options, actor).await?;
         self.parts.store.save_plan(&plan).await?;
         Ok(plan)
     }
@@ -242,19 +244,21 @@ impl Passes {
         }
     }
 
-    /// Declared × base × live → plan: the one place where a pass becomes a plan.
+    /// Declared × base × live → plan: the one place where a pass becomes a plan. With what it was made over.
     async fn plan_of(
         &self,
         site: &Site,
         reading: Reading,
         options: PlanOptions,
         actor: &str,
-    ) -> Result<(Plan, Live), PassError> {
+    ) -> Result<(Plan, Live, Base), PassError> {
         let mut reading = reading;
         let base = self.parts.store.base(&site.environment.id).await?;
         let (gaps, live) = tokio::join!(self.complete(&mut reading.declared, site, actor), site.provider.observe());
         let unprobeable = unprobeable(&*site.provider, &reading.declared).await;
-        Ok(self.plan_over(site, reading, options, &Sight { base: &base, gaps: &gaps, unprobeable }, live))
+        let sight = Sight { base: &base, gaps: &gaps, unprobeable };
+        let (plan, live) = self.plan_over(site, reading, options, &sight, live);
+        Ok((plan, live, base))
     }
 
     /// The same over what was seen already.
@@ -266,7 +270,7 @@ impl Passes {
         sight: &Sight<'_>,
         mut live: Live,
     ) -> (Plan, Live) {
-        let Reading { declared, reference, commit, mut notes, no_file: _, of: _ } = reading;
+        let Reading { declared, reference, commit, commits, mut notes, no_file: _, of: _ } = reading;
         let Sight { base, gaps, unprobeable } = sight;
         // Before they are sealed: masking takes the values themselves.
         mask_words(&mut live, |name, field| declared.holds_secret(name, field) || base.holds_secret(name, field));
@@ -279,6 +283,7 @@ impl Passes {
             environment: site.environment.id.clone(),
             reference,
             commit,
+            commits,
             options,
             unprobeable: unprobeable.clone(),
             notes,

@@ -97,6 +97,7 @@ pub(super) async fn plan(
         environment: id,
         reference: path.clone(),
         commit: None,
+        commits: Default::default(),
         options: PlanOptions { services: options.services(), prune: options.prune, rollback_to: None },
         unprobeable: BTreeMap::new(),
         notes: vec!["planned without a daemon: what was applied before is not known, so every cause is `new`".into()],

@@ -65,6 +65,7 @@ impl Failure {
             PassError::Provider { .. }
             | PassError::NoRelease(_)
             | PassError::NoLeaf(_)
+            | PassError::OtherCode(_)
             | PassError::Secret(_)
             | PassError::Store(_) => Failure::Other(error.to_string()),
         }

@@ -9,10 +9,11 @@ use crate::declared::problem::{Place, Stretch};
 use crate::declared::reader::{OPERATOR, Origin};
 use crate::declared::service::{Deploy, Resources, Service};
 use crate::declared::shape::Leaf;
+use crate::declared::source::Code;
 use crate::declared::volumes::{Source, Volume};
 use crate::declared::words::Words;
 use crate::declared::{DeclaredLeaf, DeclaredService, Position};
-use crate::ids::{EnvironmentName, ProjectName, SourceHash};
+use crate::ids::{EnvironmentName, ProjectName};
 use crate::live::field::FieldPath;
 use crate::live::value::{SecretValue, Value, VolumeMount, VolumeSource};
 
@@ -33,8 +34,8 @@ struct Leaves<'a> {
     leaves: BTreeMap<FieldPath, DeclaredLeaf>,
 }
 
-/// The leaves of a service that begins at `at`. `source` is its code's hash, where that is a leaf.
-pub(crate) fn of(service: Service, at: &Place, source: Option<SourceHash>, naming: &Naming<'_>) -> DeclaredService {
+/// The leaves of a service that begins at `at`. `source` is its code, where that is a leaf.
+pub(crate) fn of(service: Service, at: &Place, source: Option<Code>, naming: &Naming<'_>) -> DeclaredService {
     let mut leaves = Leaves { naming, leaves: BTreeMap::new() };
     let Service {
         image,
@@ -61,10 +62,10 @@ pub(crate) fn of(service: Service, at: &Place, source: Option<SourceHash>, namin
     let implied = Origin { written: IMPLIED.to_owned(), uses_commit: false, place: at.clone() };
     leaves.add(FieldPath::Stopped, Value::Flag(false), implied);
     leaves.scalar(FieldPath::Image, image, Value::Image);
-    if let Some(hash) = source {
+    if let Some(code) = source {
         let place = globs.as_ref().map_or(at, |globs| &globs.place).clone();
-        let origin = Origin { written: hash.to_string(), uses_commit: false, place };
-        leaves.add(FieldPath::Source, Value::Source(hash), origin);
+        let origin = Origin { written: code.written(), uses_commit: false, place };
+        leaves.add(FieldPath::Source, Value::Source(code.hash), origin);
     }
     leaves.words(FieldPath::Entrypoint, entrypoint);
     leaves.words(FieldPath::Command, command);

@@ -11,7 +11,7 @@ use crate::declared::reader::Reader;
 use crate::declared::rules::{self, Member};
 use crate::declared::service::Service;
 use crate::declared::shape::{Leaf, List, Shape};
-use crate::declared::source::{self, TreeEntry};
+use crate::declared::source::{self, Code, TreeEntry};
 use crate::declared::template::Scope;
 use crate::declared::text::{GlobText, WorkingDir};
 use crate::declared::tree::{Entry, Node};
@@ -69,7 +69,7 @@ struct Resolved {
     name: ServiceName,
     at: Place,
     service: Option<Service>,
-    source: Option<SourceHash>,
+    source: Option<Code>,
 }
 
 /// See [`File::resolve`].
@@ -136,7 +136,7 @@ fn short_form(file: &File, deploy: &Entry, context: &Context, problems: &mut Pro
         return Vec::new();
     };
     let (registered, source) = read_service(file, name.as_str(), &node, context, problems);
-    let mut reader = Reader::new(Some(Scope { context, source: source.clone() }));
+    let mut reader = Reader::new(Some(Scope { context, source: hash_of(source.as_ref()) }));
     let block = reader.within("deploy", |reader| ShortForm::read(&deploy.value, reader));
     problems.append(reader.problems);
     let service = match (registered, block) {
@@ -153,7 +153,7 @@ fn read_service(
     node: &Arc<Node>,
     context: &Context,
     problems: &mut Problems,
-) -> (Option<Service>, Option<SourceHash>) {
+) -> (Option<Service>, Option<Code>) {
     let source = match source_of(file, node, context) {
         Ok(source) => source,
         Err((place, wrong)) => {
@@ -161,10 +161,14 @@ fn read_service(
             None
         }
     };
-    let mut reader = Reader::new(Some(Scope { context, source: source.clone() }));
+    let mut reader = Reader::new(Some(Scope { context, source: hash_of(source.as_ref()) }));
     let service = reader.within(name, |reader| Service::read(node, reader));
     problems.append(reader.problems);
     (service, source.filter(|_| is_leaf(node, context)))
+}
+
+fn hash_of(code: Option<&Code>) -> Option<SourceHash> {
+    code.map(|code| code.hash.clone())
 }
 
 /// Whether a service's source is one of its leaves.
@@ -172,8 +176,8 @@ fn is_leaf(service: &Node, context: &Context) -> bool {
     context.source_is_leaf || service.get("source").is_some()
 }
 
-/// The hash of a service's source, where anything asks for it. What is wrong with its globs is left to the reader.
-fn source_of(file: &File, service: &Node, context: &Context) -> Result<Option<SourceHash>, (Place, Wrong)> {
+/// A service's source, where anything asks for it. What is wrong with its globs is left to the reader.
+fn source_of(file: &File, service: &Node, context: &Context) -> Result<Option<Code>, (Place, Wrong)> {
     if !uses_source(service) && !context.source_is_leaf {
         return Ok(None);
     }
@@ -198,8 +202,8 @@ fn source_of(file: &File, service: &Node, context: &Context) -> Result<Option<So
         }
         let globs: Vec<String> = globs.items.into_iter().map(|glob| glob.value.0).collect();
         let nothing = || Wrong::new("no file of the repository matches").help("globs begin at the repository's root");
-        let hash = source::hash(tree, &globs).map_err(|wrong| (place.clone(), wrong))?;
-        return hash.map(Some).ok_or_else(|| (place.clone(), nothing()));
+        let code = Code::of(tree, globs).map_err(|wrong| (place.clone(), wrong))?;
+        return code.map(Some).ok_or_else(|| (place.clone(), nothing()));
     }
     let directory = service.get("working_dir").and_then(|node| Leaf::<WorkingDir>::read(node, &mut reader));
     let glob = match directory {
@@ -207,7 +211,7 @@ fn source_of(file: &File, service: &Node, context: &Context) -> Result<Option<So
         _ => "**".to_owned(),
     };
     // The file itself is no code: changing what it declares does not change what runs.
-    let code: Vec<TreeEntry> = tree.iter().filter(|entry| entry.path != file.path).cloned().collect();
-    let hash = source::hash(&code, &[glob]).map_err(|wrong| (place.clone(), wrong))?;
-    Ok(Some(hash.unwrap_or_else(source::empty)))
+    let globs = vec![glob, format!("!{}", globset::escape(&file.path))];
+    let code = Code::of(tree, globs.clone()).map_err(|wrong| (place.clone(), wrong))?;
+    Ok(Some(code.unwrap_or_else(|| Code { hash: source::empty(), globs })))
 }

@@ -27,6 +27,7 @@ pub(crate) struct Member<'a> {
 /// The rules within a service.
 pub(crate) fn check_service(service: &Service, problems: &mut Problems) {
     check_credentials(service, problems);
+    check_labels(service, problems);
     check_volumes(service, problems);
     check_replicas(service, problems);
     check_deploy(service, problems);
@@ -84,6 +85,26 @@ fn check_credentials(service: &Service, problems: &mut Problems) {
                      --secret {0}=REFERENCE`; if this is no secret, write `{{ value: …, plain: true }}`",
                     credential::secret_name(name)
                 )),
+            );
+        }
+    }
+}
+
+/// A label cannot be a secret: whoever may look at a container reads its labels. Only the last part of a key names what
+/// the value is (`traefik.http.middlewares.auth.forwardauth.address` is an address).
+fn check_labels(service: &Service, problems: &mut Problems) {
+    for entry in service.labels.iter().flat_map(|labels| &labels.entries) {
+        let key = &entry.key.0;
+        let last = key.rsplit(['.', '/']).next().unwrap_or(key);
+        if let Some(value) = &entry.value
+            && credential::is_credential_name(last)
+        {
+            let wrong = Wrong::new(format!(
+                "the label `{key}` looks like a credential, and labels can be read by anyone who may look"
+            ));
+            problems.add(
+                &value.origin.place,
+                wrong.help("give it to the service as a variable, `env: { NAME: { secret: name } }`; if it is none, give the label another name"),
             );
         }
     }

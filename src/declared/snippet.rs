@@ -78,10 +78,11 @@ fn mask(text: &str) -> String {
 
 /// The byte of a line from which it may hold a secret.
 fn secret_from(line: &str) -> Option<usize> {
-    let named = line.match_indices(':').find_map(|(colon, _)| {
+    let named = line.match_indices([':', '=']).find_map(|(colon, _)| {
         let key = line[..colon].trim_end().trim_end_matches(['"', '\'']);
         let name = key.rsplit(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))).next()?;
         let value = line[colon + 1..].trim();
+        // What is no variable's name before `=` is an argument like `--token=…`, and holds one just the same.
         let safe = value.is_empty() || value.starts_with("{ secret:") || value.starts_with("{secret:");
         // `{ secret: name }` holds a name.
         (credential::is_credential_name(name) && name != "secret" && !safe).then_some(colon + 1)
@@ -110,6 +111,8 @@ mod tests {
             ("env: {DB_PASSWORD: hunter2}", "env: {DB_PASSWORD: ********"),
             ("\"DB_PASSWORD\": \"ä b\"", "\"DB_PASSWORD\": ** **"),
             ("TOKEN: { secret: token }", "TOKEN: { secret: token }"),
+            ("  - DB_PASSWORD=hunter2\n", "  - DB_PASSWORD=*******\n"),
+            ("command: [run, --api-token=abc, -v]", "command: [run, --api-token=**** ***"),
             ("URL: postgres://a:b@c/d", "URL: ******************"),
             (
                 "KEY: |\n  -----BEGIN RSA PRIVATE KEY-----\n  MIIE\nB: c",

@@ -17,6 +17,35 @@ pub struct TreeEntry {
     pub blob: String,
 }
 
+/// A service's code: its hash, and the globs that the hash is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Code {
+    pub(crate) hash: SourceHash,
+    pub(crate) globs: Vec<String>,
+}
+
+impl Code {
+    /// What a tree holds of these globs, `None` where they match nothing.
+    pub(crate) fn of(tree: &[TreeEntry], globs: Vec<String>) -> Result<Option<Self>, Wrong> {
+        Ok(hash(tree, &globs)?.map(|hash| Code { hash, globs }))
+    }
+
+    /// As base keeps it with the leaf, so that it can be told later whether a commit still holds this code.
+    pub(crate) fn written(&self) -> String {
+        format!("{}{OF}{}", self.hash, serde_json::to_string(&self.globs).expect("texts are JSON"))
+    }
+}
+
+/// What stands between the hash and its globs in [`Code::written`].
+const OF: &str = " of ";
+
+/// The hash that a commit's tree has by the globs that were written with a source leaf; `None` where none were.
+pub fn hash_again(written: &str, tree: &[TreeEntry]) -> Option<SourceHash> {
+    let (_, globs) = written.split_once(OF)?;
+    let globs: Vec<String> = serde_json::from_str(globs).ok()?;
+    Some(hash(tree, &globs).ok()?.unwrap_or_else(empty))
+}
+
 /// One pattern: whether it takes in or out, and what it matches (itself, and all beneath it).
 struct Rule {
     takes_in: bool,
@@ -107,7 +136,7 @@ fn digest_of(matched: &[&TreeEntry]) -> SourceHash {
 
 #[cfg(test)]
 mod tests {
-    use super::{TreeEntry, check_glob, hash};
+    use super::{Code, TreeEntry, check_glob, hash, hash_again};
 
     fn tree(paths: &[&str]) -> Vec<TreeEntry> {
         paths
@@ -154,6 +183,15 @@ mod tests {
             change(&mut changed[0]);
             assert_ne!(hash(&base, &globs), hash(&changed, &globs));
         }
+    }
+
+    #[test]
+    fn a_hash_can_be_taken_again_from_what_was_written() {
+        let code = Code::of(&tree(&["src/a", "b c"]), vec!["src/**".into(), "!\"x\" of y".into()]).expect("globs");
+        let code = code.expect("it matches");
+        assert_eq!(hash_again(&code.written(), &tree(&["b c", "other", "src/a"])), Some(code.hash.clone()));
+        assert_ne!(hash_again(&code.written(), &tree(&["src/a", "src/b"])), Some(code.hash.clone()));
+        assert_eq!(hash_again(&code.hash.to_string(), &tree(&["src/a"])), None);
     }
 
     #[test]

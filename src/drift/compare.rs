@@ -193,7 +193,9 @@ impl<'a> Comparison<'a> {
         note_unseen(leaf.field, unseen, self.replicas.len(), unknown);
         let first = differing.first()?;
         let live_is_base = leaf.base.is_some_and(|base| {
-            differing.iter().all(|found| found.live.as_deref().is_some_and(|live| live.same(&base.value)))
+            differing
+                .iter()
+                .all(|found| found.live.as_deref().is_some_and(|live| self.can.same(leaf.field, &base.value, live)))
         });
         let counted = *leaf.field == FieldPath::Replicas;
         let alike = differing.len() == self.replicas.len() && differing.iter().all(|other| other.live == first.live);
@@ -233,7 +235,7 @@ impl<'a> Comparison<'a> {
                     continue;
                 }
             };
-            if leaf.differs(seen) {
+            if leaf.differs(seen, self.can) {
                 differing.push(Differing { replica: &replica.name, live: seen.map(|(value, _)| Cow::Borrowed(value)) });
             }
         }
@@ -254,10 +256,10 @@ impl<'a> Comparison<'a> {
 impl Leaf<'_> {
     /// Whether a replica is known not to be as declared; for a withdrawn leaf, to have something beyond what the image
     /// or the provider supplies.
-    fn differs(&self, seen: Option<(&Value, bool)>) -> bool {
+    fn differs(&self, seen: Option<(&Value, bool)>, can: &Capabilities) -> bool {
         match (self.declared, seen) {
             (Some(declared), Some((live, _))) if self.gap.is_some() => another_name(&declared.value, live),
-            (Some(declared), Some((live, _))) => !declared.value.same(live),
+            (Some(declared), Some((live, _))) => !can.same(self.field, &declared.value, live),
             (Some(_), None) => true,
             (None, Some((_, supplied))) => !supplied,
             (None, None) => false,

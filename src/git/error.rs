@@ -217,7 +217,7 @@ impl GitError {
             | GitError::Damaged { reason, .. }
             | GitError::Local { reason, .. }
             | GitError::Watch { reason, .. }
-            | GitError::BrokeOff(reason) => *reason = mask.apply_cut(reason),
+            | GitError::BrokeOff(reason) => *reason = mask.apply(reason),
             GitError::Redirect { to, .. } => *to = mask.apply(to),
             GitError::NotAllowed { .. }
             | GitError::Timeout { .. }

@@ -185,9 +185,11 @@ impl From<PassError> for Problem {
             | PassError::NoRef { .. }
             | PassError::NoRelease(_)
             | PassError::NoLeaf(_) => Problem::not_found(chain(&error)),
-            PassError::Disabled(_) | PassError::Provider { .. } | PassError::Remote(_) | PassError::Secret(_) => {
-                Problem::conflict(chain(&error))
-            }
+            PassError::Disabled(_)
+            | PassError::Provider { .. }
+            | PassError::OtherCode(_)
+            | PassError::Remote(_)
+            | PassError::Secret(_) => Problem::conflict(chain(&error)),
             PassError::Git(_) => Problem::bad_gateway(chain(&error)),
         }
     }

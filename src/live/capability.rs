@@ -53,6 +53,16 @@ pub struct Capabilities {
     pub required: &'static [FieldPath],
     /// What a withdrawn single value returns to, in words ("no limit"); `None` where the image decides or the entry goes.
     pub default_of: fn(&FieldPath) -> Option<&'static str>,
+    /// What the provider makes of a value that is finer than what it keeps (a grace period in whole seconds); `None`
+    /// where it keeps the value as it is. Both mean the same to it.
+    pub kept: fn(&FieldPath, &Value) -> Option<Value>,
+}
+
+impl Capabilities {
+    /// Whether what runs is what was declared (or applied), as far as the provider can tell the two apart.
+    pub fn same(&self, field: &FieldPath, wanted: &Value, live: &Value) -> bool {
+        wanted.same(live) || (self.kept)(field, wanted).is_some_and(|kept| kept.same(live))
+    }
 }
 
 impl std::fmt::Debug for Capabilities {

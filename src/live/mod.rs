@@ -71,8 +71,8 @@ impl LiveService {
     }
 }
 
-/// One replica as it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One replica as it runs. Until it is sealed its environment holds secrets, so it prints the names alone.
+#[derive(Clone, PartialEq, Eq)]
 pub struct LiveReplica {
     /// The provider's id for it.
     pub id: ReplicaId,
@@ -87,6 +87,33 @@ pub struct LiveReplica {
     pub leaves: BTreeMap<FieldPath, Observed<LiveLeaf>>,
     /// How it is doing.
     pub health: Health,
+}
+
+impl fmt::Debug for LiveReplica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// A leaf as it may be printed.
+        struct Printable<'a>(&'a FieldPath, &'a Observed<LiveLeaf>);
+        impl fmt::Debug for Printable<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match (self.0, self.1) {
+                    (FieldPath::Env(_), Observed::Known(LiveLeaf { value: Value::Text(_), supplied })) => {
+                        f.debug_struct("LiveLeaf").field("value", &"(text)").field("supplied", supplied).finish()
+                    }
+                    (_, leaf) => leaf.fmt(f),
+                }
+            }
+        }
+        let LiveReplica { id, name, index, release, leaves, health } = self;
+        let leaves: BTreeMap<_, _> = leaves.iter().map(|(field, leaf)| (field, Printable(field, leaf))).collect();
+        f.debug_struct("LiveReplica")
+            .field("id", id)
+            .field("name", name)
+            .field("index", index)
+            .field("release", release)
+            .field("leaves", &leaves)
+            .field("health", health)
+            .finish()
+    }
 }
 
 /// One leaf of a replica.

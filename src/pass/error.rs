@@ -46,6 +46,9 @@ pub enum PassError {
     /// There is no such release to go back to.
     #[error("{0}")]
     NoRelease(String),
+    /// The commit that is to be laid down does not hold the code that is to run.
+    #[error("{0}")]
+    OtherCode(String),
     /// The service or the leaf is neither declared nor applied nor running.
     #[error("{0}")]
     NoLeaf(String),

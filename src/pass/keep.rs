@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::deploy::check::check_of;
-use crate::drift::Cause;
+use crate::drift::{Base, Cause};
 use crate::health::{mask, service_health, unseen};
 use crate::ids::{EnvironmentRef, ServiceName};
 use crate::live::field::FieldPath;
@@ -16,7 +16,7 @@ use crate::store::records::ServiceHealth;
 
 impl Passes {
     /// Keeps what `status` and `why` answer from: the plan, since when each leaf drifts, and how services do.
-    pub(super) async fn keep_latest(&self, plan: &Plan, live: &Live) -> Result<(), PassError> {
+    pub(super) async fn keep_latest(&self, plan: &Plan, live: &Live, base: &Base) -> Result<(), PassError> {
         let store = &self.parts.store;
         let id = &plan.environment;
         if self.seen.planned(plan) {
@@ -35,7 +35,7 @@ impl Passes {
             store.healths(id).await?.into_iter().map(|(name, health, _)| (name, health)).collect();
         let now = match &live.services {
             Observed::Known(services) => {
-                services.iter().map(|(name, service)| (name.clone(), health_now(plan, name, service, &known))).collect()
+                services.iter().map(|(name, service)| (name.clone(), health_now(base, name, service, &known))).collect()
             }
             Observed::Unknown(why) => unseen(plan.desired.keys(), why),
         };
@@ -74,14 +74,15 @@ impl Passes {
 }
 
 /// How a service does, as far as a pass can tell: where a probe decides, each replica's last verdict stands while it runs.
+/// Which check is probed is base's to say, as it is to whoever probes: a commit that is not synced changes no health.
 fn health_now(
-    plan: &Plan,
+    base: &Base,
     name: &ServiceName,
     service: &LiveService,
     known: &BTreeMap<ServiceName, ServiceHealth>,
 ) -> ServiceHealth {
-    let declared = plan.desired.get(name);
-    let check = check_of(|field| declared.and_then(|leaves| leaves.get(field)).map(|leaf| &leaf.value));
+    let applied = base.services.get(name);
+    let check = check_of(|field| applied.and_then(|service| service.leaves.get(field)).map(|leaf| &leaf.value));
     let before = |replica: &LiveReplica| {
         let service = known.get(name)?;
         if service.replicas.is_empty() {

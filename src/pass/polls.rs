@@ -46,8 +46,8 @@ impl Passes {
         let registered = self.parts.store.services(id).await?;
         let Some(reading) = self.read_remembered(&site).await? else { return Ok(None) };
         self.seen.keep(&site.project, &site.environment, registered, &reading);
-        let (plan, live) = self.plan_of(&site, reading, PlanOptions::default(), BACKGROUND).await?;
-        self.keep_latest(&plan, &live).await?;
+        let (plan, live, base) = self.plan_of(&site, reading, PlanOptions::default(), BACKGROUND).await?;
+        self.keep_latest(&plan, &live, &base).await?;
         Ok(Some(plan))
     }
 }

@@ -401,6 +401,7 @@ fn nothing(tracked: &str) -> Reading {
         declared: Declared::default(),
         reference: tracked.to_owned(),
         commit: None,
+        commits: BTreeMap::new(),
         notes: Vec::new(),
         no_file: true,
         of: None,

@@ -133,8 +133,8 @@ impl Passes {
         };
         let Some(bytes) = bytes else {
             let note = format!("{path} does not exist at {short}: nothing is declared, and nothing is withdrawn");
-            let (declared, of) = (Declared::default(), of(from.version));
-            return Ok(Reading { declared, reference, commit: Some(commit), notes: vec![note], no_file: true, of });
+            let (declared, commits, of) = (Declared::default(), BTreeMap::new(), of(from.version));
+            return Ok(Reading { declared, reference, commit: Some(commit), commits, notes: vec![note], no_file: true, of });
         };
         let invalid = |invalid| PassError::Invalid(invalid, commit.clone());
         let file = parse(path, &bytes).map_err(invalid)?;
@@ -153,8 +153,8 @@ impl Passes {
                 site.environment.id.environment
             )],
         };
-        let of = of(version);
-        Ok(Reading { declared, reference, commit: Some(commit), notes, no_file: false, of })
+        let (of, commits) = (of(version), BTreeMap::new());
+        Ok(Reading { declared, reference, commit: Some(commit), commits, notes, no_file: false, of })
     }
 
     async fn context(&self, site: &Site, remote: &Remote, from: Origin, file: &File) -> Result<Context, PassError> {
@@ -165,18 +165,10 @@ impl Passes {
         let source_is_leaf = (site.can.support)(&FieldPath::Source) == Support::Observed;
         let tree = match file.needs_tree(&id.environment, source_is_leaf) {
             false => None,
-            true => {
-                let entries = match merged.clone() {
-                    Some(entries) => entries,
-                    None => git.tree(remote, &commit).await?,
-                };
-                Some(
-                    entries
-                        .into_iter()
-                        .map(|entry| TreeEntry { path: entry.path, mode: entry.mode, blob: entry.blob })
-                        .collect(),
-                )
-            }
+            true => Some(tree_entries(match merged.clone() {
+                Some(entries) => entries,
+                None => git.tree(remote, &commit).await?,
+            })),
         };
         Ok(Context {
             commit: Some(commit),
@@ -267,7 +259,16 @@ impl Passes {
     /// A recorded release as what is declared.
     pub(super) async fn release(&self, id: &EnvironmentRef, run: RunId) -> Result<Reading, PassError> {
         let services = self.parts.store.release(id, run).await?;
-        let commit = services.values().find_map(|service| service.commit.clone());
+        // Each service was released from a commit of its own: whatever a later run left alone is still of an earlier one.
+        let mut kinds: Vec<&Option<CommitSha>> = services.values().map(|service| &service.commit).collect();
+        kinds.dedup();
+        let (commit, commits) = match kinds[..] {
+            [Some(one)] => (Some(one.clone()), BTreeMap::new()),
+            _ => {
+                let own = services.iter().filter_map(|(name, service)| Some((name.clone(), service.commit.clone()?)));
+                (None, own.collect())
+            }
+        };
         let place = Position { file: format!("release of run {run}").into(), line: 0, column: 0 };
         let declared = |service: BaseService| declared_service(service.leaves, &place);
         let services = services.into_iter().map(|(name, service)| (name, declared(service))).collect();
@@ -275,6 +276,7 @@ impl Passes {
             declared: Declared { services: Some(services) },
             reference: format!("release of run {run}"),
             commit,
+            commits,
             notes: Vec::new(),
             no_file: false,
             of: None,
@@ -292,6 +294,12 @@ impl Passes {
         let services: BTreeMap<ServiceName, DeclaredService> = services.collect();
         Declared { services: Some(services) }
     }
+}
+
+/// A commit's files as a source is hashed over them.
+pub(super) fn tree_entries(entries: Vec<crate::git::TreeEntry>) -> Vec<TreeEntry> {
+    let entry = |entry: crate::git::TreeEntry| TreeEntry { path: entry.path, mode: entry.mode, blob: entry.blob };
+    entries.into_iter().map(entry).collect()
 }
 
 fn declared_service(leaves: BTreeMap<FieldPath, BaseLeaf>, at: &Position) -> DeclaredService {

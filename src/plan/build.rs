@@ -24,6 +24,8 @@ pub struct PlanContext {
     pub reference: String,
     /// The commit it stands at.
     pub commit: Option<CommitSha>,
+    /// The commit of each service whose code is another commit's.
+    pub commits: BTreeMap<ServiceName, CommitSha>,
     /// What was asked for.
     pub options: PlanOptions,
     /// Services whose health check could not be carried out, and why.
@@ -55,6 +57,7 @@ pub fn make(declared: &Declared, base: &Base, drift: &Drift, can: &Capabilities,
         provider: can.provider.to_owned(),
         reference: context.reference,
         commit: context.commit,
+        commits: context.commits,
         desired: desired.map(|(name, service)| (name.clone(), record(service))).collect(),
         options: context.options,
         actions,

@@ -23,6 +23,7 @@ pub fn digest(plan: &Plan, base: &Base) -> PlanDigest {
         reference: _,
         // The commit counts only where a pipeline will run; declared leaves stand for it otherwise.
         commit: _,
+        commits: _,
         options,
         actions,
         unknowns,

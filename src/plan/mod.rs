@@ -39,6 +39,10 @@ pub struct Plan {
     pub reference: String,
     /// The commit it stood at; `None` where a file was planned without a repository.
     pub commit: Option<CommitSha>,
+    /// The commit of each service whose code is another commit's than the plan's: a release goes back to what each of its
+    /// services was released from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub commits: BTreeMap<ServiceName, CommitSha>,
     /// What was asked for.
     pub options: PlanOptions,
     /// What would be done, in the order in which it would be.
@@ -79,15 +83,20 @@ impl Plan {
         self.actions.iter().filter(|action| action.blocked.is_empty())
     }
 
+    /// The commit that a service's code and record are of.
+    pub fn commit_of(&self, service: &ServiceName) -> Option<&CommitSha> {
+        self.commits.get(service).or(self.commit.as_ref())
+    }
+
     /// What base will be once the plan is applied by `run` and verified at `at`.
     pub fn applied(&self, run: Option<RunId>, at: Timestamp) -> Base {
-        let service = |leaves: &BTreeMap<FieldPath, BaseLeaf>| BaseService {
+        let service = |name: &ServiceName, leaves: &BTreeMap<FieldPath, BaseLeaf>| BaseService {
             leaves: leaves.clone(),
-            commit: self.commit.clone(),
+            commit: self.commit_of(name).cloned(),
             run,
             verified_at: at,
         };
-        Base { services: self.desired.iter().map(|(name, leaves)| (name.clone(), service(leaves))).collect() }
+        Base { services: self.desired.iter().map(|(name, leaves)| (name.clone(), service(name, leaves))).collect() }
     }
 
     /// The base to look at an applied plan again with: what was to be applied (policies, which cannot be seen, count as

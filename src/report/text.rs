@@ -23,7 +23,9 @@ pub fn plan(plan: &Plan, style: Style) -> String {
 /// the plan was made of a file, which nothing can sync.
 pub fn next_step(plan: &Plan) -> Option<String> {
     let environment = &plan.environment;
-    plan.commit.as_ref()?;
+    if plan.commit.is_none() && plan.options.rollback_to.is_none() {
+        return None;
+    }
     let go = match plan.options.rollback_to {
         Some(run) => ("To go back:", format!("trueup rollback {environment} --to {run}")),
         None => ("To carry it out:", format!("trueup sync {environment} --plan {}", plan.digest.short())),

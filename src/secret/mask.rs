@@ -14,6 +14,9 @@ use crate::live::value::Value;
 /// to a service.
 pub const MASK_MIN: usize = 4;
 
+/// Stands where text was cut short before it was masked.
+pub const CUT: char = '…';
+
 /// Secrets that are taken out of text.
 #[derive(Clone, Debug, Default)]
 pub struct Mask {
@@ -29,31 +32,35 @@ impl Mask {
         self.secrets.dedup_by(|a, b| a.expose_secret() == b.expose_secret());
     }
 
-    /// The text with every known secret masked, also where it was broken into lines.
+    /// The text with every known secret masked, also where it was broken into lines, or cut short at a [`CUT`].
     pub fn apply(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for secret in &self.secrets {
-            for part in std::iter::once(secret.expose_secret()).chain(secret.expose_secret().lines()) {
-                if part.len() >= MASK_MIN {
-                    text = text.replace(part, "***");
-                }
-            }
+        for part in self.parts() {
+            text = text.replace(part, "***");
         }
-        text
+        if !text.contains(CUT) {
+            return text;
+        }
+        let pieces: Vec<&str> = text.split(CUT).collect();
+        let (last, cut) = pieces.split_last().map_or(("", &[][..]), |(last, cut)| (*last, cut));
+        cut.iter().map(|piece| self.without_beginning(piece) + "…").chain([last.to_owned()]).collect()
     }
 
-    /// The same for a text that may have been cut short and then ends in `…`: there, also the beginning of a secret goes.
-    pub fn apply_cut(&self, text: &str) -> String {
-        let text = self.apply(text);
-        let Some(cut) = text.strip_suffix('…') else { return text };
-        let begins = |secret: &SecretString| {
-            let secret = secret.expose_secret();
-            let ends = secret.char_indices().map(|(end, _)| end).filter(|end| *end >= MASK_MIN);
-            ends.rev().find(|end| cut.ends_with(&secret[..*end]))
+    /// What is looked for: each secret as a whole, and each of its lines.
+    fn parts(&self) -> impl Iterator<Item = &str> {
+        let all = self.secrets.iter().map(ExposeSecret::expose_secret);
+        all.flat_map(|secret| std::iter::once(secret).chain(secret.lines())).filter(|part| part.len() >= MASK_MIN)
+    }
+
+    /// A text that was cut, without the beginning of a secret that it may end with.
+    fn without_beginning(&self, text: &str) -> String {
+        let beginning = |part: &str| {
+            let ends = part.char_indices().map(|(at, _)| at).filter(|at| *at >= MASK_MIN);
+            ends.rev().find(|at| text.ends_with(&part[..*at]))
         };
-        match self.secrets.iter().filter_map(begins).max() {
-            Some(length) => format!("{}***…", &cut[..cut.len() - length]),
-            None => text,
+        match self.parts().filter_map(beginning).max() {
+            Some(length) => format!("{}***", &text[..text.len() - length]),
+            None => text.to_owned(),
         }
     }
 }
@@ -89,12 +96,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_shows_no_beginning_of_a_secret() {
+    fn a_secret_that_was_cut_short_is_masked_as_far_as_it_stands_there() {
         let mut mask = Mask::default();
-        mask.add(["hunter-and-more".to_owned().into()]);
-        assert_eq!(mask.apply_cut("it said hunter-and…"), "it said ***…");
-        assert_eq!(mask.apply_cut("hunter-and-more, hun…"), "***, hun…");
-        assert_eq!(mask.apply_cut("it said hunter"), "it said hunter", "it was not cut");
+        mask.add(["hunter-and-more".to_owned().into(), "ünter-secret".to_owned().into()]);
+        assert_eq!(mask.apply("it said hunter-and…; nothing was begun"), "it said ***…; nothing was begun");
+        assert_eq!(mask.apply("it said hunter-and-more…"), "it said ***…");
+        assert_eq!(mask.apply("it said ünter-s…, … and hunter"), "it said ***…, … and hunter");
     }
 
     #[test]

@@ -165,6 +165,9 @@ impl Service<'_> {
         if matches!(self.action.kind, ActionKind::Create | ActionKind::Replace) {
             self.wait_for_dependencies(&leaves).await?;
         }
+        if self.makes_replicas() {
+            self.apply.passes.check_code(self.plan, &self.action.service, actor).await?;
+        }
         let withdrawn = self.withdrawn().await?;
         let deployment = Deployment {
             provider: self.provider,
@@ -175,7 +178,7 @@ impl Service<'_> {
             leaves: &leaves,
             withdrawn: &withdrawn,
             secrets: &secrets,
-            commit: self.plan.commit.as_ref(),
+            commit: self.plan.commit_of(&self.action.service),
             live: &live,
         };
         if let Err(error) = deployment.run().await {
@@ -191,6 +194,15 @@ impl Service<'_> {
         }
         self.verify().await?;
         self.record().await
+    }
+
+    /// Whether new replicas may be made, and so code laid down.
+    fn makes_replicas(&self) -> bool {
+        match self.action.kind {
+            ActionKind::Create | ActionKind::Replace => true,
+            ActionKind::InPlace => self.action.changes.iter().any(|change| change.field == FieldPath::Replicas),
+            ActionKind::Delete | ActionKind::Record => false,
+        }
     }
 
     fn leaves(&self) -> BTreeMap<FieldPath, Value> {

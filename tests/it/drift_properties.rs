@@ -114,7 +114,10 @@ proptest! {
                     _ => value_of(&at),
                 };
                 let is = services[&name][&at].clone();
-                let other = other.prop_filter("another value", move |other| !other.same(&is));
+                let field = at.clone();
+                let other = other.prop_map(move |other| shown(&field, &other, &docker()));
+                let field = at.clone();
+                let other = other.prop_filter("another value", move |other| !docker().same(&field, &is, other));
                 (Just(services), Just(name), Just(at), other)
             }),
         which in any::<Index>(),
@@ -131,7 +134,7 @@ proptest! {
         } else if gone && at != FieldPath::Stopped {
             replicas[chosen].leaves.remove(&at);
         } else {
-            replicas[chosen].leaves.insert(at.clone(), Observed::Known(LiveLeaf::set(shown(&other))));
+            replicas[chosen].leaves.insert(at.clone(), Observed::Known(LiveLeaf::set(other.clone())));
         }
         let found = drift(&declared, &base, &live, &can);
         for (service, drift) in &found.services {

@@ -45,7 +45,7 @@ fn spec() -> impl Strategy<Value = Spec> {
         label,
         ports,
         volumes,
-        (maybe(vec![100, 500, 1500]), maybe(vec![16, 64, 100]), restart, maybe(vec![1, 3, 10])),
+        (maybe(vec![100, 500, 1500]), maybe(vec![16, 64, 100]), restart, maybe(vec![1_000, 2_400, 10_000])),
     )
         .prop_map(|(command, user, working_dir, env, labels, ports, volumes, (cpu, memory, restart, stop))| Spec {
             entrypoint: None,
@@ -59,7 +59,7 @@ fn spec() -> impl Strategy<Value = Spec> {
             milli_cpus: cpu,
             memory_mib: memory,
             restart,
-            stop_seconds: stop,
+            stop_millis: stop,
         })
 }
 
@@ -89,8 +89,8 @@ fn perturbations(spec: &Spec) -> Vec<(String, Spec)> {
     if spec.restart.is_some() {
         add("restart".into(), &|s| s.restart = Some("on-failure:7".into()));
     }
-    if spec.stop_seconds.is_some() {
-        add("stop_grace_period".into(), &|s| s.stop_seconds = Some(7));
+    if spec.stop_millis.is_some() {
+        add("stop_grace_period".into(), &|s| s.stop_millis = Some(7_000));
     }
     for key in spec.env.keys() {
         add(format!("env.{key}"), &|s| _ = s.env.insert(key.clone(), "other".into()));

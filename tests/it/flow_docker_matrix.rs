@@ -20,7 +20,7 @@ fn every_field() -> Spec {
         milli_cpus: Some(500),
         memory_mib: Some(64),
         restart: Some("always".into()),
-        stop_seconds: Some(3),
+        stop_millis: Some(2_500),
     }
 }
 
@@ -89,8 +89,8 @@ async fn every_field_changed_by_running_it_anew_is_drift_at_its_leaf() {
         (other(&|s| s.milli_cpus = None), "resources.cpu_limit"),
         (other(&|s| s.memory_mib = None), "resources.memory_limit"),
         (other(&|s| s.restart = Some("no".into())), "restart"),
-        (other(&|s| s.stop_seconds = Some(5)), "stop_grace_period"),
-        (other(&|s| s.stop_seconds = None), "stop_grace_period"),
+        (other(&|s| s.stop_millis = Some(5_000)), "stop_grace_period"),
+        (other(&|s| s.stop_millis = None), "stop_grace_period"),
         // What nobody declared is nobody's drift.
         (other(&|s| _ = s.env.insert("EXTRA".into(), "1".into())), "-"),
         (other(&|s| _ = s.labels.insert("extra".into(), "1".into())), "-"),

@@ -114,3 +114,67 @@ async fn a_release_that_is_not_healthy_makes_way_for_the_one_before() {
     sync(&house).await;
     assert_eq!(releases(&machine), ["3"]);
 }
+
+/// Two services, each with code of its own: `alpha.sh` and `beta.sh`, which tell their release.
+const TWO: &str = "alpha: {command: [./alpha.sh], source: [alpha.sh, run.sh]}\nbeta: {command: [./beta.sh], source: [beta.sh, run.sh]}\n";
+
+async fn commit_code(house: &House, name: &str, release: &str) {
+    let script = house.repo.write(name, &format!("#!/bin/sh\nR={release} exec ./run.sh\n"));
+    std::fs::set_permissions(script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    house.repo.commit("README", &format!("{name} {release}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_runs_the_code_that_each_service_was_released_with() {
+    if !backend::git() {
+        return;
+    }
+    let machine = Machine::new().await;
+    let house = house(&machine, TWO).await;
+    commit_code(&house, "alpha.sh", "alpha-1").await;
+    commit_code(&house, "beta.sh", "beta-1").await;
+    sync(&house).await;
+    commit_code(&house, "beta.sh", "beta-2").await;
+    let second = house.sync().await;
+    assert_eq!(second.state, RunState::Succeeded, "{:?}", second.summary);
+    commit_code(&house, "beta.sh", "beta-3").await;
+    sync(&house).await;
+    assert_eq!(releases(&machine), ["alpha-1", "beta-3"]);
+
+    // The release of the second run is alpha of the first commit and beta of the second.
+    let back = house.passes.rollback_plan(&house.id, Some(second.id), None, "olga").await.unwrap();
+    assert_eq!(changes(&back), ["beta.source repo"]);
+    let run = house.carry_out(&back).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}\n{}", run.summary, house.output(run.id).await);
+    assert_eq!(releases(&machine), ["alpha-1", "beta-2"]);
+    let base = house.store.base(&house.id).await.unwrap();
+    assert_eq!(base.services[&"beta".parse().unwrap()].commit, second.commit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_does_not_hold_the_declared_code_is_refused() {
+    if !backend::git() {
+        return;
+    }
+    let machine = Machine::new().await;
+    let house = house(&machine, TWO).await;
+    commit_code(&house, "alpha.sh", "alpha-1").await;
+    commit_code(&house, "beta.sh", "beta-1").await;
+    let first = house.sync().await;
+    commit_code(&house, "beta.sh", "beta-2").await;
+    let second = house.sync().await;
+    // A record that names a commit without the code that it speaks of.
+    let beta = "beta".parse().unwrap();
+    let mut wrong = house.store.base(&house.id).await.unwrap().services[&beta].clone();
+    wrong.commit = first.commit;
+    house.store.record_base(&house.id, &beta, wrong).await.unwrap();
+    commit_code(&house, "beta.sh", "beta-3").await;
+    sync(&house).await;
+
+    let back = house.passes.rollback_plan(&house.id, Some(second.id), None, "olga").await.unwrap();
+    let run = house.carry_out(&back).await;
+    let summary = run.summary.unwrap();
+    assert_eq!(run.state, RunState::Failed, "{summary}");
+    assert!(summary.contains("the code of beta at") && summary.contains("nothing was begun"), "{summary}");
+    assert_eq!(releases(&machine), ["alpha-1", "beta-3"]);
+}

@@ -130,6 +130,25 @@ async fn the_new_is_prepared_and_runs_beside_the_old() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_ever_started_is_none_of_a_later_runs_leftovers() {
+    let (machine, code) = (Machine::new().await, Code::default());
+    let (provider, gate) = (machine.provider(&code), Gate::open(&shop(), "local").await);
+    let permit = gate.permit().await;
+    let running = Wanted::server(&code).run(&provider, &permit).await;
+    serves(&provider, &running).await;
+    // A database restored from a backup gives the same numbers out again.
+    let restored = Gate::open(&shop(), "local").await;
+    let again = restored.permit().await;
+    assert_eq!(again.run(), permit.run());
+    let refused = Wanted::server(&code).prepare(&provider, &again).await.unwrap_err();
+    assert!(matches!(&refused, StepError::Refused(why) if why.contains("was started")), "{refused}");
+    serves(&provider, &running).await;
+    provider.stop(&permit, &running).await.unwrap();
+    Wanted::server(&code).prepare(&provider, &again).await.unwrap_err();
+    assert_eq!(replicas(&provider).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_started_is_refused_with_its_reason_and_not_tried_again() {
     let (machine, code) = (Machine::new().await, Code::default());
     let (provider, gate) = (machine.provider(&code), Gate::open(&shop(), "local").await);
@@ -144,6 +163,7 @@ async fn what_cannot_be_started_is_refused_with_its_reason_and_not_tried_again()
         );
         let state = provider.state(&replica).await.unwrap();
         assert!(!state.running && state.restarts == 0 && state.ended.unwrap().contains(reason));
+        provider.remove(&permit, &replica).await.unwrap();
     }
 }
 

@@ -43,6 +43,7 @@ mod git_remote;
 mod git_ssh;
 mod git_watch;
 mod guarded;
+mod health;
 mod http;
 mod http_description;
 mod http_roles;

@@ -50,6 +50,7 @@ fn without_users() -> Capabilities {
         effect,
         required: &[FieldPath::Command],
         default_of: |_| None,
+        kept: |_, _| None,
     }
 }
 

@@ -83,6 +83,7 @@ fn plan(digest: PlanDigest, made_at: Timestamp) -> Plan {
         provider: "docker".into(),
         reference: "main".into(),
         commit: None,
+        commits: Default::default(),
         options: PlanOptions::default(),
         actions: vec![],
         unknowns: vec![],

@@ -1,7 +1,9 @@
 //! What the Engine shows and what it changes while a container runs. Pure.
 
+use super::convert::DEFAULT_CPU_PERIOD;
 use crate::live::capability::{Capabilities, ChangeKind, Effect, Support};
 use crate::live::field::FieldPath;
+use crate::live::quantity::{Millis, NanoCpus};
 use crate::live::value::Value;
 
 /// The provider's word.
@@ -9,7 +11,7 @@ pub(super) const PROVIDER: &str = "docker";
 
 /// The docker provider's abilities.
 pub(super) const CAPABILITIES: Capabilities =
-    Capabilities { provider: PROVIDER, support, accepts, effect, required: &[FieldPath::Image], default_of };
+    Capabilities { provider: PROVIDER, support, accepts, effect, required: &[FieldPath::Image], default_of, kept };
 
 fn support(field: &FieldPath) -> Support {
     match field {
@@ -100,11 +102,34 @@ fn default_of(field: &FieldPath) -> Option<&'static str> {
     }
 }
 
+/// The Engine counts a grace period in seconds and a CPU limit in microseconds of a period of 100 milliseconds
+/// (`StopTimeout`, `CpuQuota`): what is finer is rounded as `create` and `update` round it.
+fn kept(field: &FieldPath, value: &Value) -> Option<Value> {
+    match (field, value) {
+        (FieldPath::StopGracePeriod, Value::Duration(grace)) => Some(Value::Duration(whole_seconds(*grace))),
+        (FieldPath::CpuLimit, Value::Cpu(cpus)) => Some(Value::Cpu(whole_quota(*cpus))),
+        _ => None,
+    }
+}
+
+/// A grace period as the Engine keeps it: a part of a second counts as one.
+pub(super) fn whole_seconds(grace: Millis) -> Millis {
+    Millis(grace.0.div_ceil(1_000).saturating_mul(1_000))
+}
+
+/// A CPU limit as the kernel is told it: whole microseconds of each 100 milliseconds.
+pub(super) fn whole_quota(cpus: NanoCpus) -> NanoCpus {
+    const STEP: u64 = 1_000_000_000 / DEFAULT_CPU_PERIOD.unsigned_abs();
+    NanoCpus(cpus.0 / STEP * STEP)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{effect, support};
+    use super::{CAPABILITIES, effect, support};
     use crate::live::capability::{ChangeKind, Effect, Support};
     use crate::live::field::FieldPath;
+    use crate::live::quantity::Millis;
+    use crate::live::value::Value;
 
     #[test]
     fn limits_are_set_in_place_and_unset_by_replacing() {
@@ -121,5 +146,15 @@ mod tests {
                 assert_eq!(effect(&field, ChangeKind::Set), Effect::Record, "{field}");
             }
         }
+    }
+
+    #[test]
+    fn a_part_of_a_second_counts_as_one() {
+        let field = FieldPath::StopGracePeriod;
+        let grace = |millis| Value::Duration(Millis(millis));
+        assert!(CAPABILITIES.same(&field, &grace(1_500), &grace(2_000)));
+        assert!(CAPABILITIES.same(&field, &grace(0), &grace(0)));
+        assert!(!CAPABILITIES.same(&field, &grace(1_500), &grace(1_000)));
+        assert!(!CAPABILITIES.same(&field, &grace(2_000), &grace(1_500)));
     }
 }

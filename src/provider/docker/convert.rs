@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bollard::models::{ContainerConfig, ContainerInspectResponse, HostConfig, PortMap, RestartPolicyNameEnum};
 use jiff::Timestamp;
 
+use super::capability::whole_quota;
 use super::facts::{ImageFacts, clean_path, content_of_id, env_map};
 use super::health;
 use super::labels::{self, Identity};
@@ -169,14 +170,14 @@ pub(super) fn restart_policy(host: &HostConfig) -> RestartPolicy {
     }
 }
 
-/// `NanoCpus`, or the quota of a period that says the same.
+/// `NanoCpus`, or the quota of a period that says the same, in the steps that are enforced.
 pub(super) fn cpu_limit(host: &HostConfig) -> Option<NanoCpus> {
     if let Some(nanos) = host.nano_cpus.filter(|nanos| *nanos > 0) {
-        return Some(NanoCpus(nanos.unsigned_abs()));
+        return Some(whole_quota(NanoCpus(nanos.unsigned_abs())));
     }
     let quota = host.cpu_quota.filter(|quota| *quota > 0)?.unsigned_abs();
     let period = host.cpu_period.filter(|period| *period > 0).unwrap_or(DEFAULT_CPU_PERIOD).unsigned_abs();
-    Some(NanoCpus(quota.saturating_mul(1_000_000_000) / period))
+    Some(whole_quota(NanoCpus(quota.saturating_mul(1_000_000_000) / period)))
 }
 
 fn ports(bindings: Option<&PortMap>) -> Leaves {

@@ -11,6 +11,7 @@ use bollard::models::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
+use super::capability::whole_seconds;
 use super::carry;
 use super::convert::{DEFAULT_RESTART, Words};
 use super::facts::ImageFacts;
@@ -42,12 +43,17 @@ pub(super) struct Blueprint<'a> {
 /// The words of a command line that are given; `None` leaves them to the image.
 type OwnWords = Option<Vec<String>>;
 
-/// What is asked of the Engine.
-#[derive(Debug)]
+/// What is asked of the Engine. Its environment holds secrets: it prints as its image alone.
 pub(super) struct Creation {
     pub(super) body: ContainerCreateBody,
     /// Networks that are joined after the creation, beside the environment's own.
     pub(super) further_networks: BTreeMap<String, EndpointSettings>,
+}
+
+impl std::fmt::Debug for Creation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Creation").field("image", &self.body.image).finish_non_exhaustive()
+    }
 }
 
 impl Blueprint<'_> {
@@ -170,7 +176,7 @@ impl Blueprint<'_> {
         let field = FieldPath::StopGracePeriod;
         match self.leaves.get(&field) {
             // The Engine counts whole seconds: a part of one counts as one.
-            Some(Value::Duration(grace)) => Ok(i64::try_from(grace.0.div_ceil(1_000)).ok()),
+            Some(Value::Duration(grace)) => Ok(i64::try_from(whole_seconds(*grace).0 / 1_000).ok()),
             Some(_) => Err(mistyped(&field)),
             None => Ok(old.stop_timeout.filter(|_| self.carries(&field))),
         }

@@ -16,6 +16,7 @@ use super::events::EventHub;
 use super::image::ImageCache;
 use super::settings::Address;
 use super::transport;
+use crate::secret::mask::CUT;
 
 /// How long the Engine may take over a change, a stop's grace period aside.
 pub(super) const CHANGE: Duration = Duration::from_secs(120);
@@ -240,9 +241,16 @@ impl Engine {
     }
 }
 
-/// Engine messages are foreign bytes: one line, at most 600 characters.
+/// Engine messages are foreign bytes: one line, at most 600 characters. Where it is cut stands an ellipsis, by which
+/// whoever masks it knows that a secret may have lost its end there.
 pub(super) fn bounded(message: &str) -> String {
-    let line: String = message.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(600).collect();
+    const MOST: usize = 600;
+    let mut line: String =
+        message.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST + 1).collect();
+    if let Some((at, _)) = line.char_indices().nth(MOST) {
+        line.truncate(at);
+        line.push(CUT);
+    }
     if line.is_empty() { "(no message)".to_owned() } else { line }
 }
 

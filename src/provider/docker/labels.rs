@@ -46,6 +46,16 @@ pub(super) fn environment(environment: &EnvironmentRef) -> HashMap<String, Strin
     ])
 }
 
+/// The environment that something with these labels was made for, where that is another than `environment`: names
+/// alone do not tell them apart (`shop-prod` + `eu-data` is `shop-prod-eu` + `data`).
+pub(super) fn another(environment: &EnvironmentRef, labels: Option<&HashMap<String, String>>) -> Option<String> {
+    let label = |key: &str| labels.and_then(|labels| labels.get(key)).map(String::as_str);
+    let (project, name) = (label(PROJECT), label(ENVIRONMENT));
+    let own = project.is_none_or(|project| project == environment.project.as_str())
+        && name.is_none_or(|name| name == environment.environment.as_str());
+    (!own).then(|| format!("{}/{}", project.unwrap_or("?"), name.unwrap_or("?")))
+}
+
 /// The labels of one replica.
 pub(super) fn replica(environment_ref: &EnvironmentRef, identity: &Identity) -> HashMap<String, String> {
     let mut labels = environment(environment_ref);
@@ -64,7 +74,7 @@ pub(super) fn filter(environment: &EnvironmentRef) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Identity, replica};
+    use super::{Identity, another, environment, replica};
     use crate::ids::RunId;
 
     #[test]
@@ -72,6 +82,16 @@ mod tests {
         let identity = Identity { service: "web".parse().expect("valid"), index: 2, release: Some(RunId(7)) };
         let labels = replica(&"shop/production".parse().expect("valid"), &identity);
         assert_eq!(Identity::of(&labels), Some(identity));
+    }
+
+    #[test]
+    fn whose_a_volume_is_stands_in_its_labels() {
+        let (one, other) = ("shop/prod".parse().expect("valid"), "shop/prod-eu".parse().expect("valid"));
+        assert_eq!(another(&one, Some(&environment(&one))), None);
+        assert_eq!(another(&one, Some(&environment(&other))), Some("shop/prod-eu".to_owned()));
+        assert_eq!(another(&one, Some(&[("team".to_owned(), "a".to_owned())].into())), None);
+        assert_eq!(another(&one, Some(&[(super::PROJECT.to_owned(), "shop".to_owned())].into())), None);
+        assert_eq!(another(&one, None), None);
     }
 
     #[test]

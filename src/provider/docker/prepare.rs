@@ -9,7 +9,7 @@ use bollard::models::{
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::DockerProvider;
 use super::create::{Blueprint, Creation};
@@ -21,6 +21,7 @@ use crate::live::ReplicaId;
 use crate::live::field::FieldPath;
 use crate::live::value::{PullPolicy, Value, VolumeSource};
 use crate::provider::{Progress, ReplicaSpec, StepError};
+use crate::secret::mask::Mask;
 
 /// How many names are tried for a replica.
 const NAMES: u32 = 5;
@@ -167,12 +168,15 @@ impl DockerProvider {
 
     async fn ensure_network(&self) -> Result<(), StepError> {
         let name = self.network();
+        let name_of_network = name.clone();
         let inspected = {
             let name = name.clone();
             self.engine.read(|docker| async move { docker.inspect_network(&name, None).await }).await
         };
         match inspected {
-            Ok(_) => return Ok(()),
+            // A network that the operator named may be anybody's: sharing it is what the setting is for.
+            Ok(_) if self.settings.network.is_some() => return Ok(()),
+            Ok(found) => return self.own_or_nobodys("network", &name_of_network, found.labels.as_ref()),
             Err(EngineError::Missing(_)) if self.settings.network.is_some() => {
                 return Err(StepError::Refused(format!(
                     "the network {name} that the setting `network` names does not exist; create it (docker network \
@@ -204,17 +208,24 @@ impl DockerProvider {
             match &mount.source {
                 VolumeSource::Host(_) => {}
                 VolumeSource::Named(name) => {
-                    if !self.volume_exists(name).await? {
-                        let request = VolumeCreateRequest {
-                            name: Some(name.to_string()),
-                            labels: Some(labels::environment(&self.environment)),
-                            ..VolumeCreateRequest::default()
-                        };
-                        self.engine.call(CHANGE, |docker| async move { docker.create_volume(request).await }).await?;
-                    }
+                    let found = match self.volume(name).await? {
+                        Some(found) => found,
+                        None => {
+                            let request = VolumeCreateRequest {
+                                name: Some(name.to_string()),
+                                labels: Some(labels::environment(&self.environment)),
+                                ..VolumeCreateRequest::default()
+                            };
+                            // The Engine answers with the one that is there, should someone else have been quicker.
+                            self.engine
+                                .call(CHANGE, |docker| async move { docker.create_volume(request).await })
+                                .await?
+                        }
+                    };
+                    self.own_or_nobodys("volume", name, Some(&found.labels))?;
                 }
                 VolumeSource::External(name) => {
-                    if !self.volume_exists(name).await? {
+                    if self.volume(name).await?.is_none() {
                         return Err(StepError::Refused(format!(
                             "the external volume {name} does not exist; create it (docker volume create {name})"
                         )));
@@ -225,10 +236,27 @@ impl DockerProvider {
         Ok(())
     }
 
-    async fn volume_exists(&self, name: &str) -> Result<bool, StepError> {
+    /// Refuses what was made for another environment. What carries no label of Trueup's was made by someone who chose
+    /// its name, and is used as it is.
+    fn own_or_nobodys(
+        &self,
+        what: &str,
+        name: &str,
+        labels: Option<&HashMap<String, String>>,
+    ) -> Result<(), StepError> {
+        match labels::another(&self.environment, labels) {
+            None => Ok(()),
+            Some(other) => Err(StepError::Refused(format!(
+                "the {what} {name} belongs to {other}, whose name runs together with {}'s: rename one of them",
+                self.environment
+            ))),
+        }
+    }
+
+    async fn volume(&self, name: &str) -> Result<Option<bollard::models::Volume>, StepError> {
         match self.engine.read(|docker| async move { docker.inspect_volume(name).await }).await {
-            Ok(_) => Ok(true),
-            Err(EngineError::Missing(_)) => Ok(false),
+            Ok(volume) => Ok(Some(volume)),
+            Err(EngineError::Missing(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -257,12 +285,9 @@ impl DockerProvider {
 
 /// An Engine may quote what it was sent.
 fn without_secrets(error: StepError, secrets: &std::collections::BTreeMap<SecretName, SecretString>) -> StepError {
-    let scrub = |mut text: String| {
-        for secret in secrets.values().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret, "(secret)");
-        }
-        text
-    };
+    let mut mask = Mask::default();
+    mask.add(secrets.values().cloned());
+    let scrub = |text: String| mask.apply(&text);
     match error {
         StepError::Unreachable(text) => StepError::Unreachable(scrub(text)),
         StepError::Refused(text) => StepError::Refused(scrub(text)),

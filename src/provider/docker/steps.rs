@@ -155,9 +155,10 @@ fn update_body(leaves: &BTreeMap<FieldPath, Value>, host: &HostConfig) -> Result
                 let by_quota = host.cpu_quota.unwrap_or(0) > 0 || host.cpu_period.unwrap_or(0) > 0;
                 if by_quota {
                     // The Engine does not let `NanoCpus` take the place of a quota that someone set.
-                    let period = host.cpu_period.filter(|period| *period > 0).unwrap_or(DEFAULT_CPU_PERIOD);
-                    let quota = u128::from(cpus.0) * u128::from(period.unsigned_abs()) / 1_000_000_000;
-                    body.cpu_period = Some(period);
+                    // Its period goes: of a short one, the limit may be no whole number of microseconds.
+                    let period = DEFAULT_CPU_PERIOD.unsigned_abs();
+                    let quota = u128::from(cpus.0) * u128::from(period) / 1_000_000_000;
+                    body.cpu_period = Some(DEFAULT_CPU_PERIOD);
                     body.cpu_quota = i64::try_from(quota).ok();
                 } else {
                     body.nano_cpus = i64::try_from(cpus.0).ok();
@@ -168,4 +169,29 @@ fn update_body(leaves: &BTreeMap<FieldPath, Value>, host: &HostConfig) -> Result
         }
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::HostConfig;
+
+    use super::update_body;
+    use crate::live::field::FieldPath;
+    use crate::live::quantity::NanoCpus;
+    use crate::live::value::Value;
+    use crate::provider::docker::capability::CAPABILITIES;
+    use crate::provider::docker::convert::cpu_limit;
+
+    #[test]
+    fn a_limit_set_over_a_quota_reads_back_as_what_was_set() {
+        // By hand: `docker update --cpu-period 7000 --cpu-quota 3500`.
+        let by_hand = HostConfig { cpu_period: Some(7_000), cpu_quota: Some(3_500), ..HostConfig::default() };
+        for nanos in [333_333_333, 500_000_000, 1_234_567_891, 10_000] {
+            let wanted = Value::Cpu(NanoCpus(nanos));
+            let body = update_body(&[(FieldPath::CpuLimit, wanted.clone())].into(), &by_hand).expect("it can be set");
+            let after = HostConfig { cpu_period: body.cpu_period, cpu_quota: body.cpu_quota, ..HostConfig::default() };
+            let seen = cpu_limit(&after).expect("a limit");
+            assert!(CAPABILITIES.same(&FieldPath::CpuLimit, &wanted, &Value::Cpu(seen)), "{nanos}: {seen}");
+        }
+    }
 }

@@ -11,7 +11,15 @@ pub const PROVIDER: &str = "local";
 pub(super) fn capabilities(cpu_limits: bool) -> Capabilities {
     let support = if cpu_limits { support as fn(&FieldPath) -> Support } else { support_without_cpu };
     let accepts = |_: &FieldPath, _: &Value| Ok(());
-    Capabilities { provider: PROVIDER, support, accepts, effect, required: &[FieldPath::Command], default_of }
+    Capabilities {
+        provider: PROVIDER,
+        support,
+        accepts,
+        effect,
+        required: &[FieldPath::Command],
+        default_of,
+        kept: |_, _| None,
+    }
 }
 
 fn support(field: &FieldPath) -> Support {

@@ -83,6 +83,7 @@ fn empty_plan(environment: &EnvironmentRef, provider: &str, digest: PlanDigest) 
         provider: provider.into(),
         reference: "main".into(),
         commit: None,
+        commits: Default::default(),
         options: PlanOptions::default(),
         actions: vec![],
         unknowns: vec![],

@@ -48,6 +48,8 @@ struct State {
     refused: usize,
     /// How often a registry was asked.
     asked: usize,
+    /// How often each service was probed.
+    probes: BTreeMap<ServiceName, u32>,
     /// Every effect, in order, for asserting that nothing happened.
     effects: Vec<String>,
 }
@@ -73,6 +75,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     effect,
     required: &[FieldPath::Image],
     default_of: |_| None,
+    kept: |_, _| None,
 };
 
 fn support(field: &FieldPath) -> Support {
@@ -116,6 +119,11 @@ impl Runtime {
     /// The running replicas of a service.
     pub fn running(&self, service: &str) -> Vec<Replica> {
         self.state().replicas.values().filter(|r| r.running && r.service.as_str() == service).cloned().collect()
+    }
+
+    /// How often a service was probed so far.
+    pub fn probes(&self, service: &str) -> u32 {
+        self.state().probes.get(&service.parse::<ServiceName>().unwrap()).copied().unwrap_or_default()
     }
 
     /// Every effect so far.
@@ -412,7 +420,8 @@ impl Provider for Runtime {
     async fn probe(&self, replica: &ReplicaId, _check: &Check) -> ProbeOutcome {
         let mut state = self.state();
         let Ok(found) = state.get(replica) else { return ProbeOutcome::Impossible("gone".to_owned()) };
-        let (running, tag) = (found.running, tag_of(&found.leaves));
+        let (running, tag, service) = (found.running, tag_of(&found.leaves), found.service.clone());
+        *state.probes.entry(service).or_default() += 1;
         match running && !state.unhealthy.contains(&tag) {
             true => ProbeOutcome::Passed,
             false => ProbeOutcome::Failed("503 Service Unavailable".to_owned()),

@@ -46,6 +46,7 @@ pub fn context(options: PlanOptions) -> PlanContext {
         environment: "shop/production".parse().unwrap(),
         reference: "main".to_owned(),
         commit: Some("1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d".parse().unwrap()),
+        commits: Default::default(),
         options,
         unprobeable: BTreeMap::new(),
         notes: Vec::new(),
@@ -63,9 +64,9 @@ pub fn drift(declared: &Declared, base: &Base, live: &Live, can: &Capabilities) 
     compare(declared, &Gaps::default(), base, live, can)
 }
 
-/// How a running replica shows a declared value: secrets by fingerprint, without their name.
-pub fn shown(value: &Value) -> Value {
-    match value {
+/// How a running replica shows a declared value: as the provider keeps it, secrets by fingerprint, without their name.
+pub fn shown(field: &FieldPath, value: &Value, can: &Capabilities) -> Value {
+    match &(can.kept)(field, value).unwrap_or_else(|| value.clone()) {
         Value::Secret(secret) => Value::Secret(SecretValue { name: None, fingerprint: secret.fingerprint.clone() }),
         other => other.clone(),
     }
@@ -85,7 +86,7 @@ pub fn replica(
     ]);
     let seen = |field: &FieldPath| (can.support)(field) == Support::Observed && *field != FieldPath::Replicas;
     let leaves = leaves.iter().filter(|(field, _)| seen(field));
-    live.extend(leaves.map(|(field, value)| (field.clone(), Observed::Known(LiveLeaf::set(shown(value))))));
+    live.extend(leaves.map(|(field, value)| (field.clone(), Observed::Known(LiveLeaf::set(shown(field, value, can))))));
     LiveReplica {
         id: ReplicaId(format!("{service}-{index}-id")),
         name: format!("{service}-{index}"),
@@ -150,7 +151,7 @@ fn change(service: &mut LiveService, action: &Action, can: &Capabilities) {
         for replica in concerned.filter(|_| change.field != FieldPath::Replicas) {
             match (change.kind, &change.declared) {
                 (ChangeKind::Set, Some(value)) => {
-                    let leaf = Observed::Known(LiveLeaf::set(shown(value)));
+                    let leaf = Observed::Known(LiveLeaf::set(shown(&change.field, value, can)));
                     replica.leaves.insert(change.field.clone(), leaf);
                 }
                 (ChangeKind::Withdraw, None) => {

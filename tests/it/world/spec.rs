@@ -22,7 +22,8 @@ pub struct Spec {
     pub milli_cpus: Option<u64>,
     pub memory_mib: Option<u64>,
     pub restart: Option<String>,
-    pub stop_seconds: Option<u64>,
+    /// The Engine counts in seconds, the file does not.
+    pub stop_millis: Option<u64>,
 }
 
 /// What keeps a container of the test image going, as a shell script.
@@ -43,7 +44,7 @@ impl Spec {
             ("user", self.user.as_ref().map(|user| format!("{user:?}"))),
             ("working_dir", self.working_dir.clone()),
             ("restart", self.restart.as_ref().map(|restart| format!("{restart:?}"))),
-            ("stop_grace_period", self.stop_seconds.map(|seconds| format!("{seconds}s"))),
+            ("stop_grace_period", self.stop_millis.map(|millis| format!("{millis}ms"))),
         ];
         for (key, value) in single {
             if let Some(value) = value {
@@ -95,7 +96,7 @@ impl Spec {
             ("--cpus", self.milli_cpus.map(|cpus| format!("{}.{:03}", cpus / 1000, cpus % 1000))),
             ("--memory", self.memory_mib.map(|memory| format!("{memory}m"))),
             ("--restart", Some(self.restart.clone().unwrap_or("unless-stopped".into()))),
-            ("--stop-timeout", self.stop_seconds.map(|seconds| seconds.to_string())),
+            ("--stop-timeout", self.stop_millis.map(|millis| millis.div_ceil(1_000).to_string())),
         ] {
             if let Some(value) = value {
                 option(name, value);

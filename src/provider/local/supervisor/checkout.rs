@@ -1,13 +1,15 @@
 //! The files of a replica's checkout: as they were laid down, and whether they still are. Files that the program adds
 //! are its own business; a file of the commit that changed or went is a change of what runs.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsStr, OsString};
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, chownat, fchmod, fchown, fstat, openat, statat};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::SourceHash;
@@ -134,30 +136,82 @@ pub(super) fn source_now(prepared: &SourceHash, differences: &Differences) -> So
     hex(context.finish().as_ref()).parse().expect("64 hexadecimal digits are a source hash")
 }
 
-/// Gives a checkout to a user to read and not to write: owned by the supervisor, of the user's group, closed to others.
+/// How deep folders may nest; Linux's longest path holds no more.
+const DEPTH: usize = 2_048;
+
+/// Opens a checkout, which must be a folder itself and no link to one.
 ///
 /// # Errors
-/// The file system refused.
+/// It is none, or the file system refused.
+pub(super) fn open_root(root: &Path) -> io::Result<OwnedFd> {
+    let opened = rustix::fs::open(root, FOLDER, Mode::empty());
+    opened.map_err(|error| refused(root, "is no folder of its own", error.into()))
+}
+
+/// Gives a checkout to a user to read and not to write: owned by the supervisor, of the user's group, closed to others.
+///
+/// Whoever laid the files down may still be at work on them and is not trusted with the supervisor's rights. So nothing
+/// is reached by its path: each folder is taken over before it is read, each entry through the folder it lies in, and no
+/// link is followed. What has a second name, which may lie anywhere, is refused.
+///
+/// # Errors
+/// The file system refused, or something is neither file, folder nor link.
 pub(super) fn hand_over(root: &Path, user: &User) -> io::Result<()> {
-    let own = rustix::process::geteuid().as_raw();
-    let give = |path: &Path| -> io::Result<()> {
-        let meta = std::fs::symlink_metadata(path)?;
-        std::os::unix::fs::lchown(path, Some(own), Some(user.gid))?;
-        if meta.is_symlink() {
-            return Ok(());
-        }
-        let mode = if meta.is_dir() || meta.mode() & 0o100 != 0 { 0o750 } else { 0o640 };
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+    hand_over_folder(&open_root(root)?, root, Gid::from_raw(user.gid), DEPTH)
+}
+
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+// A pipe in a file's place must not hold the supervisor up.
+const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
+fn hand_over_folder(folder: &OwnedFd, path: &Path, group: Gid, depth: usize) -> io::Result<()> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(io::Error::other(format!("{} nests too deep", path.display())));
     };
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        give(&folder)?;
-        for entry in std::fs::read_dir(&folder)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() { folders.push(entry.path()) } else { give(&entry.path())? }
+    give(folder, group, Mode::from_raw_mode(0o750))?;
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.push(entry.file_name().to_owned());
         }
     }
+    for name in names {
+        let path = path.join(OsStr::from_bytes(name.to_bytes()));
+        let given = match FileType::from_raw_mode(statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) {
+            FileType::Directory => {
+                let inner = openat(folder, &name, FOLDER, Mode::empty())?;
+                hand_over_folder(&inner, &path, group, depth)
+            }
+            FileType::RegularFile => hand_over_file(folder, &name, group),
+            FileType::Symlink => {
+                let owner = Some(rustix::process::geteuid());
+                chownat(folder, &name, owner, Some(group), AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from)
+            }
+            _ => Err(io::Error::other("neither file, folder nor link")),
+        };
+        given.map_err(|error| refused(&path, "cannot be handed over", error))?;
+    }
     Ok(())
+}
+
+fn hand_over_file(folder: &OwnedFd, name: &CStr, group: Gid) -> io::Result<()> {
+    let file = openat(folder, name, FILE, Mode::empty())?;
+    let stat = fstat(&file)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
+        return Err(io::Error::other("it is no file of this checkout alone"));
+    }
+    let mode = if stat.st_mode & 0o100 != 0 { 0o750 } else { 0o640 };
+    give(&file, group, Mode::from_raw_mode(mode))
+}
+
+fn give(file: &OwnedFd, group: Gid, mode: Mode) -> io::Result<()> {
+    fchown(file, Some(rustix::process::geteuid()), Some(group))?;
+    Ok(fchmod(file, mode)?)
+}
+
+fn refused(path: &Path, what: &str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{} {what}: {error}", path.display()))
 }
 
 fn walk(root: &Path) -> io::Result<Vec<PathBuf>> {
@@ -221,8 +275,65 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::path::{Path, PathBuf};
 
-    use super::{Snapshot, source_now};
+    use super::{Snapshot, hand_over, source_now};
+    use crate::provider::local::supervisor::user::User;
+
+    /// A checkout as someone lays it down, beside a folder that is none of it.
+    fn laid_down() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (root, other) = (folder.path().join("checkout"), folder.path().join("other"));
+        for made in [&root, &root.join("lib"), &other] {
+            fs::create_dir(made).expect("made");
+        }
+        for file in [root.join("run.sh"), root.join("lib/a"), other.join("key")] {
+            fs::write(&file, "text").expect("written");
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("set");
+        }
+        fs::set_permissions(root.join("run.sh"), fs::Permissions::from_mode(0o700)).expect("set");
+        (folder, root, other)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("there").mode() & 0o7777
+    }
+
+    /// Whoever runs the tests may give files to themselves.
+    fn someone() -> User {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        User { name: "someone".into(), uid, gid, groups: vec![gid], home: "/".into() }
+    }
+
+    #[test]
+    fn a_checkout_is_handed_over_and_what_its_links_name_is_not() {
+        let (_folder, root, other) = laid_down();
+        symlink(&other, root.join("lib/out")).expect("linked");
+        symlink("run.sh", root.join("start")).expect("linked");
+        hand_over(&root, &someone()).expect("handed over");
+        assert_eq!([mode(&root), mode(&root.join("lib")), mode(&root.join("run.sh"))], [0o750; 3]);
+        assert_eq!(mode(&root.join("lib/a")), 0o640);
+        assert_eq!(mode(&other.join("key")), 0o600);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_checkout_is_refused() {
+        let (_folder, root, other) = laid_down();
+        fs::remove_dir_all(&root).expect("gone");
+        symlink(&other, &root).expect("linked");
+        hand_over(&root, &someone()).expect_err("a link is no checkout");
+        assert_eq!(mode(&other.join("key")), 0o600);
+    }
+
+    #[test]
+    fn a_file_with_a_second_name_is_refused() {
+        let (_folder, root, other) = laid_down();
+        fs::hard_link(other.join("key"), root.join("lib/key")).expect("linked");
+        let error = hand_over(&root, &someone()).expect_err("it is not the checkout's alone");
+        assert!(error.to_string().contains("lib/key"), "{error}");
+        assert_eq!(mode(&other.join("key")), 0o600);
+    }
 
     #[test]
     fn only_what_changes_the_commits_files_is_a_difference() {

@@ -2,15 +2,13 @@
 //! that it counts for nothing.
 
 use std::collections::BTreeSet;
-use std::fs::Permissions;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::provider::local::supervisor::checkout::{Snapshot, hand_over};
+use crate::provider::local::supervisor::checkout::{Snapshot, hand_over, open_root};
 use crate::provider::local::supervisor::environment::{self, RESERVED};
 use crate::provider::local::supervisor::keeper::{Ground, Keeper};
 use crate::provider::local::supervisor::protocol::Fault;
@@ -119,7 +117,7 @@ fn lay_out(ground: &Ground, folder: &Path, spec: Spec, env: &EnvValues, user: Op
         hand_over(&checkout, user)?;
         std::os::unix::fs::chown(&home, Some(user.uid), Some(user.gid))?;
     } else {
-        std::fs::set_permissions(&checkout, Permissions::from_mode(0o700))?;
+        rustix::fs::fchmod(open_root(&checkout)?, rustix::fs::Mode::RWXU)?;
     }
     record::write_json(&folder.join("source.json"), &Snapshot::take(&checkout)?)?;
     record::write_json(&folder.join("spec.json"), &spec)?;

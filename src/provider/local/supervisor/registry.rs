@@ -11,7 +11,7 @@ use crate::ids::EnvironmentRef;
 use crate::provider::local::supervisor::keeper::{Ground, Keeper, Order, Published, Task};
 use crate::provider::local::supervisor::prepare;
 use crate::provider::local::supervisor::protocol::Fault;
-use crate::provider::local::supervisor::record;
+use crate::provider::local::supervisor::record::{self, Wanted};
 use crate::provider::local::supervisor::replica::{Blueprint, EnvValues, View};
 use crate::provider::local::supervisor::view;
 use crate::settings::PortRange;
@@ -126,9 +126,12 @@ impl Registry {
     /// What a replica's keeper published last.
     ///
     /// # Errors
-    /// There is no such replica.
+    /// There is no such replica, or it is there and cannot be read.
     pub(super) async fn published(&self, id: &str) -> Result<Published, Fault> {
         let replicas = self.replicas.lock().await;
+        if let Some(why) = replicas.unreadable.get(id) {
+            return Err(Fault::refused(format!("the supervisor cannot read what it kept of {id}: {why}")));
+        }
         replicas.kept.get(id).map(Kept::published).ok_or_else(|| Fault::gone(id))
     }
 
@@ -155,14 +158,26 @@ impl Registry {
         outcome.await.map_err(|_| Fault::failed(format!("the keeper of {id} ended over it; the log says why")))?
     }
 
-    /// Makes a replica from a checkout in the staging folder; one of the same id goes first.
+    /// Makes a replica from a checkout in the staging folder. One of the same id that was never started goes first: an
+    /// earlier call of the same run left it.
     ///
     /// # Errors
-    /// Why not; nothing is left of it.
+    /// Why not; nothing is left of it. One of the same id that was ever started is none that this run left: run numbers
+    /// begin anew where the daemon's database was restored from a backup.
     pub(super) async fn prepare(&self, blueprint: Blueprint, env: EnvValues) -> Result<View, Fault> {
         let id = blueprint.id();
-        match self.remove(&id).await {
-            Ok(()) => {}
+        match self.published(&id).await {
+            Ok(there) if there.state.wanted != Wanted::Prepared => {
+                return Err(Fault::refused(format!(
+                    "a replica {id} is there and was started, so an earlier run of the same number made it (the \
+                     daemon's database may be an older one): nothing was touched; sync again, which takes the next number"
+                )));
+            }
+            Ok(_never_started) => match self.remove(&id).await {
+                Ok(()) => {}
+                Err(fault) if fault == Fault::gone(&id) => {}
+                Err(fault) => return Err(fault),
+            },
             Err(fault) if fault == Fault::gone(&id) => {}
             Err(fault) => return Err(fault),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde::Serialize;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
 
 use crate::provider::local::supervisor::keeper::Task;
@@ -19,8 +19,13 @@ use crate::provider::local::supervisor::registry::Registry;
 use crate::provider::local::supervisor::replica::{Phase, RunAs};
 use crate::provider::local::supervisor::{environment, prepare, probe};
 
-/// Conversations at once; more wait.
+/// Conversations at once; more wait. Those that only listen (to changes, to a log) are counted apart, or a daemon with
+/// as many environments would leave no room to ask for anything.
 const CONVERSATIONS: usize = 256;
+
+/// Listeners at once; more are refused, and look by themselves instead. With the conversations they stay below the
+/// thousand file handles that a process has by default.
+const LISTENERS: usize = 512;
 
 /// How long a conversation may stand silent.
 const IDLE: Duration = Duration::from_secs(60);
@@ -54,6 +59,7 @@ type Line = Framed<UnixStream, LinesCodec>;
 /// Answers until the listener fails for good, which it does not.
 pub(super) async fn serve(listener: UnixListener, registry: Arc<Registry>, peers: Peers) {
     let room = Arc::new(Semaphore::new(CONVERSATIONS));
+    let listeners = Arc::new(Semaphore::new(LISTENERS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         let stream = match listener.accept().await {
@@ -86,16 +92,35 @@ pub(super) async fn serve(listener: UnixListener, registry: Arc<Registry>, peers
             continue;
         }
         let (registry, own) = (Arc::clone(&registry), peers.own);
+        let places = Places { place, listeners: Arc::clone(&listeners) };
         tokio::spawn(async move {
-            if let Err(error) = converse(stream, &registry, uid == own).await {
+            if let Err(error) = converse(stream, &registry, uid == own, places).await {
                 tracing::debug!(%error, "a conversation broke off");
             }
-            drop(place);
         });
     }
 }
 
-async fn converse(stream: UnixStream, registry: &Registry, is_own: bool) -> io::Result<()> {
+/// The place that a conversation takes, and those for listeners.
+struct Places {
+    place: OwnedSemaphorePermit,
+    listeners: Arc<Semaphore>,
+}
+
+impl Places {
+    /// Exchanges the place of a conversation for a listener's, to be held while it listens.
+    fn listen(self) -> Result<OwnedSemaphorePermit, Fault> {
+        let listener = self.listeners.try_acquire_owned().map_err(|_| {
+            Fault::refused(format!(
+                "{LISTENERS} listen to the supervisor already, which is the most: ask again instead"
+            ))
+        })?;
+        drop(self.place);
+        Ok(listener)
+    }
+}
+
+async fn converse(stream: UnixStream, registry: &Registry, is_own: bool, places: Places) -> io::Result<()> {
     let mut line = Framed::new(stream, LinesCodec::new_with_max_length(REQUEST_MAX));
     loop {
         let said = match tokio::time::timeout(IDLE, line.next()).await {
@@ -108,6 +133,13 @@ async fn converse(stream: UnixStream, registry: &Registry, is_own: bool) -> io::
             Ok(None) | Err(_) => return Ok(()),
         };
         match understand(&said) {
+            Ok(request @ (Request::Watch { .. } | Request::Follow { .. })) => {
+                let _listener = match places.listen() {
+                    Ok(listener) => listener,
+                    Err(fault) => return send(&mut line, &Reply::Fault(fault)).await,
+                };
+                return answer(&mut line, registry, request, is_own).await;
+            }
             Ok(request) => answer(&mut line, registry, request, is_own).await?,
             Err(fault) => return send(&mut line, &Reply::Fault(fault)).await,
         }
