@@ -14,8 +14,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::api::{
-    audit, deliveries, environments, events, integrations, meta, metrics, outbox, plans, projects, pulls, refresh,
-    runs, services, status, tokens,
+    audit, deliveries, environments, events, integrations, meta, metrics as counts, outbox, plans, projects, pulls,
+    refresh, runs, services, status, tokens,
 };
 use super::gate::{Gate, pass};
 use super::problem::Problem;
@@ -84,7 +84,7 @@ fn table() -> Vec<Guarded> {
         (Configure, routes!(integrations::remove::remove)),
         (Refresh, routes!(integrations::test::test)),
         (Read, routes!(events::events)),
-        (Read, routes!(metrics::metrics)),
+        (Read, routes!(counts::metrics)),
         (Tokens, routes!(tokens::list::list)),
         (Tokens, routes!(tokens::mint::mint)),
         (Tokens, routes!(tokens::revoke::revoke)),
