@@ -291,6 +291,11 @@ mod tests {
             "env remove",
             "service set",
             "service remove",
+            "integration add",
+            "integration set",
+            "integration remove",
+            "deliveries replay",
+            "outbox post",
             "token add",
             "token remove",
             // They run until they are ended.
@@ -300,8 +305,6 @@ mod tests {
             // What they print is a file.
             "completions",
             "schema",
-            // For people who write a file; editors read the schema.
-            "validate",
         ];
         fn collect(command: &clap::Command, path: &str, verbs: &mut Vec<(String, bool)>) {
             for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {

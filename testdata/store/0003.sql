@@ -4,8 +4,8 @@ INSERT INTO integrations VALUES ('acme-forge', 'scm', 'gitea', 'https://git.acme
 INSERT INTO integration_healths VALUES ('acme-forge', 'degraded', 'a scope is missing', 1700000000000000000, 1700000000000000011, 42);
 INSERT INTO events VALUES (1, 1700000000000000000, 'integration.created', 'integrations/acme-forge', '{"name":"acme-forge"}');
 INSERT INTO notify_cursors VALUES ('0011', 1, 2, 1700000000000000012, 'it answered 503');
-INSERT INTO projects (name, url, auth, tracked, config_path, disabled, created_at) VALUES ('shop', 'https://git.acme.dev/shop.git', 'env://SHOP_TOKEN', 'main', '.trueup.yml', 0, 1700000000000000000, 'acme-forge', 'acme/shop');
-INSERT INTO projects (name, url, auth, tracked, config_path, disabled, created_at) VALUES ('blog', '/srv/blog', NULL, NULL, '.trueup.yml', 1, 1700000000000000001, NULL, NULL);
+INSERT INTO projects (name, url, auth, tracked, config_path, disabled, created_at, integration, repository) VALUES ('shop', 'https://git.acme.dev/shop.git', 'env://SHOP_TOKEN', 'main', '.trueup.yml', 0, 1700000000000000000, 'acme-forge', 'acme/shop');
+INSERT INTO projects (name, url, auth, tracked, config_path, disabled, created_at, integration, repository) VALUES ('blog', '/srv/blog', NULL, NULL, '.trueup.yml', 1, 1700000000000000001, NULL, NULL);
 INSERT INTO environments VALUES ('shop', 'production', 'docker', '{"socket":"/var/run/docker.sock"}', NULL,
   '{"database-url":"file:///etc/trueup/database-url"}', '{"REGION":"eu"}', '["/srv/shop"]', 0, NULL, 1700000000000000002, NULL);
 INSERT INTO plans VALUES ('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'shop', 'production',
