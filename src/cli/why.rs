@@ -146,6 +146,9 @@ fn table(why: &WhyView, view: &Viewpoint) -> Table {
     if let Some(since) = why.since {
         fact("since", Cell::plain(view.both(since)));
     }
+    if let Some(rule) = why.rule {
+        fact("rule", Cell::plain(format!("counts as the same: {}", rule.words())));
+    }
     if let Some(unknown) = &why.unknown {
         fact("unknown", Cell::plain(unknown));
     }
@@ -207,6 +210,7 @@ mod tests {
             since: None,
             unknown: unknown.map(Into::into),
             seen_at: None,
+            rule: None,
         };
         for (cause, unknown, outcome, says) in [
             (None, None, Outcome::Done, "none: in sync"),

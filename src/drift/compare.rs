@@ -8,11 +8,12 @@ use std::iter::Peekable;
 use crate::declared::{Declared, DeclaredLeaf, DeclaredService};
 use crate::drift::cause::{Sides, cause};
 use crate::drift::{
-    Base, BaseLeaf, BaseService, Cause, Drift, Gaps, LeafDrift, Orphan, Presence, ReplicaLive, ServiceDrift,
+    Base, BaseLeaf, BaseService, Cause, Drift, Gaps, LeafDrift, Orphan, Presence, ReplicaLive, ServiceDrift, Suppressed,
 };
 use crate::ids::ServiceName;
 use crate::live::capability::{Capabilities, ChangeKind, Support};
 use crate::live::field::FieldPath;
+use crate::live::rule::Rule;
 use crate::live::value::Value;
 use crate::live::{Live, LiveLeaf, LiveReplica, LiveService, Observed};
 
@@ -60,7 +61,14 @@ pub fn compare(declared: &Declared, gaps: &Gaps, base: &Base, live: &Live, can: 
 /// A service of which a replica could not be looked at: it is there, and that is all that is known.
 fn unseen(live: &LiveService, why: String) -> ServiceDrift {
     let replicas = live.replicas.len() + live.unseen.len();
-    ServiceDrift { presence: Presence::Present, replicas, unseen: Some(why), leaves: Vec::new(), unknown: Vec::new() }
+    ServiceDrift {
+        presence: Presence::Present,
+        replicas,
+        unseen: Some(why),
+        leaves: Vec::new(),
+        unknown: Vec::new(),
+        suppressed: Vec::new(),
+    }
 }
 
 /// The order in which replicas are read and shown, whatever order they were reported in.
@@ -118,18 +126,35 @@ struct Differing<'a> {
     live: Option<Cow<'a, Value>>,
 }
 
+/// What was read of one leaf in all replicas.
+#[derive(Default)]
+struct Reading<'a> {
+    differing: Vec<Differing<'a>>,
+    /// The replicas in which it could not be seen, and why.
+    unseen: Vec<(&'a str, &'a str)>,
+    /// The first difference that counts for nothing.
+    suppressed: Option<Suppressed>,
+}
+
 impl<'a> Comparison<'a> {
     fn run(&self) -> ServiceDrift {
         let presence = if self.runs() { Presence::Present } else { Presence::Absent };
         let replicas = self.replicas.len();
-        let mut drift = ServiceDrift { presence, replicas, unseen: None, leaves: Vec::new(), unknown: Vec::new() };
+        let mut drift = ServiceDrift {
+            presence,
+            replicas,
+            unseen: None,
+            leaves: Vec::new(),
+            unknown: Vec::new(),
+            suppressed: Vec::new(),
+        };
         let mut cursors: Vec<Cursor<'a>> = self.replicas.iter().map(|replica| Cursor::new(replica)).collect();
         for leaf in self.leaves() {
             if let Some(why) = leaf.gap {
                 drift.unknown.push((leaf.field.clone(), why.to_owned()));
             }
             let found = match (self.can.support)(leaf.field) {
-                Support::Observed => self.observed(leaf, &mut cursors, &mut drift.unknown),
+                Support::Observed => self.observed(leaf, &mut cursors, &mut drift),
                 Support::Policy | Support::Unsupported(_) => self.policy(leaf),
             };
             drift.leaves.extend(found);
@@ -177,20 +202,17 @@ impl<'a> Comparison<'a> {
         Some(leaf.drift(live, Vec::new(), self.cause(leaf, true)))
     }
 
-    /// A leaf that can be seen: declared × base × every replica.
-    fn observed(
-        &self,
-        leaf: Leaf<'_>,
-        cursors: &mut [Cursor<'a>],
-        unknown: &mut Vec<(FieldPath, String)>,
-    ) -> Option<LeafDrift> {
+    /// A leaf that can be seen: declared × base × every replica. What could not be seen and what counts for nothing is
+    /// noted in `drift`.
+    fn observed(&self, leaf: Leaf<'_>, cursors: &mut [Cursor<'a>], drift: &mut ServiceDrift) -> Option<LeafDrift> {
         if !self.runs() {
             // Nothing runs, so everything declared is missing; that it is not stopped needs no saying.
             let missing = leaf.declared.is_some() && *leaf.field != FieldPath::Stopped;
             return missing.then(|| leaf.drift(None, Vec::new(), self.cause(leaf, false)));
         }
-        let (differing, unseen) = self.read(leaf, cursors);
-        note_unseen(leaf.field, unseen, self.replicas.len(), unknown);
+        let Reading { differing, unseen, suppressed } = self.read(leaf, cursors);
+        note_unseen(leaf.field, unseen, self.replicas.len(), &mut drift.unknown);
+        drift.suppressed.extend(suppressed);
         let first = differing.first()?;
         let live_is_base = leaf.base.is_some_and(|base| {
             differing
@@ -213,7 +235,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Which replicas are not as declared, and which could not be seen. The count of replicas is one reading for all.
-    fn read(&self, leaf: Leaf<'_>, cursors: &mut [Cursor<'a>]) -> (Vec<Differing<'a>>, Vec<(&'a str, &'a str)>) {
+    fn read(&self, leaf: Leaf<'_>, cursors: &mut [Cursor<'a>]) -> Reading<'a> {
         if *leaf.field == FieldPath::Replicas {
             let count = Value::Integer(self.replicas.len() as u64);
             let as_it_should_be = match leaf.declared {
@@ -221,25 +243,28 @@ impl<'a> Comparison<'a> {
                 None => self.replicas.len() == DEFAULT_REPLICAS,
             };
             let differing = Differing { replica: "", live: Some(Cow::Owned(count)) };
-            return (if as_it_should_be { Vec::new() } else { vec![differing] }, Vec::new());
+            let differing = if as_it_should_be { Vec::new() } else { vec![differing] };
+            return Reading { differing, ..Reading::default() };
         }
-        let mut differing = Vec::new();
-        let mut unseen = Vec::new();
+        let mut reading = Reading::default();
         for cursor in cursors {
             let replica = cursor.replica;
             let seen = match cursor.at(leaf.field) {
                 None => None,
                 Some(Observed::Known(seen)) => Some((&seen.value, seen.supplied)),
                 Some(Observed::Unknown(why)) => {
-                    unseen.push((replica.name.as_str(), why.as_str()));
+                    reading.unseen.push((replica.name.as_str(), why.as_str()));
                     continue;
                 }
             };
             if leaf.differs(seen, self.can) {
-                differing.push(Differing { replica: &replica.name, live: seen.map(|(value, _)| Cow::Borrowed(value)) });
+                let live = seen.map(|(value, _)| Cow::Borrowed(value));
+                reading.differing.push(Differing { replica: &replica.name, live });
+            } else if reading.suppressed.is_none() {
+                reading.suppressed = seen.and_then(|(live, _)| leaf.suppressed(live, self.can));
             }
         }
-        (differing, unseen)
+        reading
     }
 
     fn cause(&self, leaf: Leaf<'_>, live_is_base: bool) -> Cause {
@@ -264,6 +289,17 @@ impl Leaf<'_> {
             (None, Some((_, supplied))) => !supplied,
             (None, None) => false,
         }
+    }
+
+    /// The rule by which a replica that does not differ is nevertheless not exactly as declared.
+    fn suppressed(&self, live: &Value, can: &Capabilities) -> Option<Suppressed> {
+        let rule = match self.declared {
+            Some(_) if self.gap.is_some() => None,
+            Some(declared) => can.rule(&declared.value, live),
+            None => Some(Rule::Supplied),
+        }?;
+        let declared = self.declared.map(|leaf| leaf.value.clone());
+        Some(Suppressed { field: self.field.clone(), rule, declared, live: live.clone() })
     }
 
     fn drift(&self, live: Option<Value>, replicas: Vec<ReplicaLive>, cause: Cause) -> LeafDrift {

@@ -16,6 +16,7 @@ use crate::ids::{CommitSha, RunId, ServiceName};
 use crate::live::Observed;
 use crate::live::capability::ChangeKind;
 use crate::live::field::FieldPath;
+use crate::live::rule::Rule;
 use crate::live::shared::SharedText;
 use crate::live::value::Value;
 
@@ -133,6 +134,21 @@ pub struct ServiceDrift {
     pub leaves: Vec<LeafDrift>,
     /// The leaves that could not be compared, and why.
     pub unknown: Vec<(FieldPath, String)>,
+    /// The differences that count for nothing, in field order, each with its rule.
+    pub suppressed: Vec<Suppressed>,
+}
+
+/// A difference that counts for nothing, and the rule that says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Suppressed {
+    /// The leaf.
+    pub field: FieldPath,
+    /// The rule.
+    pub rule: Rule,
+    /// What is declared; `None` where the leaf is withdrawn.
+    pub declared: Option<Value>,
+    /// What runs, in the first replica to which the rule applies.
+    pub live: Value,
 }
 
 impl ServiceDrift {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::live::field::FieldPath;
+use crate::live::rule::Rule;
 use crate::live::value::Value;
 
 /// Whether a provider can see a field in what runs.
@@ -62,6 +63,11 @@ impl Capabilities {
     /// Whether what runs is what was declared (or applied), as far as the provider can tell the two apart.
     pub fn same(&self, field: &FieldPath, wanted: &Value, live: &Value) -> bool {
         wanted.same(live) || (self.kept)(field, wanted).is_some_and(|kept| kept.same(live))
+    }
+
+    /// The rule by which two values that are the [`same`](Self::same) are not equal; `None` where they are.
+    pub fn rule(&self, wanted: &Value, live: &Value) -> Option<Rule> {
+        if wanted.same(live) { Rule::between(wanted, live) } else { Some(Rule::Rounded) }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod capability;
 pub mod field;
 pub mod image;
 pub mod quantity;
+pub mod rule;
 pub mod shared;
 pub mod value;
 

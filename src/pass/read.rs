@@ -134,7 +134,15 @@ impl Passes {
         let Some(bytes) = bytes else {
             let note = format!("{path} does not exist at {short}: nothing is declared, and nothing is withdrawn");
             let (declared, commits, of) = (Declared::default(), BTreeMap::new(), of(from.version));
-            return Ok(Reading { declared, reference, commit: Some(commit), commits, notes: vec![note], no_file: true, of });
+            return Ok(Reading {
+                declared,
+                reference,
+                commit: Some(commit),
+                commits,
+                notes: vec![note],
+                no_file: true,
+                of,
+            });
         };
         let invalid = |invalid| PassError::Invalid(invalid, commit.clone());
         let file = parse(path, &bytes).map_err(invalid)?;

@@ -10,6 +10,7 @@ use crate::drift::{BaseService, Cause, ReplicaLive, ServiceDrift};
 use crate::ids::{CommitSha, EnvironmentRef, RunId, ServiceName};
 use crate::live::capability::Support;
 use crate::live::field::FieldPath;
+use crate::live::rule::Rule;
 use crate::live::value::Value;
 use crate::live::{Live, LiveService, Observed};
 use crate::pass::{PassError, Passes, Reading};
@@ -37,6 +38,8 @@ pub struct Why {
     /// When what is told was seen, where it comes from the latest plan and nothing was looked at for it.
     #[schema(value_type = Option<String>)]
     pub seen_at: Option<Timestamp>,
+    /// The rule by which its two sides count as the same although they are not written alike.
+    pub rule: Option<Rule>,
 }
 
 /// The declared side of a leaf.
@@ -107,6 +110,9 @@ impl Passes {
             since: self.since(id, service, field, cause).await?,
             unknown: differing.and_then(|entry| unknown_of(entry, field)).or(drift.unseen).or_else(undeclared),
             seen_at: None,
+            rule: differing
+                .and_then(|entry| entry.suppressed.iter().find(|suppressed| suppressed.field == *field))
+                .map(|suppressed| suppressed.rule),
         })
     }
 
@@ -155,6 +161,11 @@ impl Passes {
             cause,
             since: self.since(id, service, field, cause).await?,
             unknown,
+            rule: plan
+                .suppressed
+                .iter()
+                .find(|one| one.service == *service && one.difference.field == *field)
+                .map(|one| one.difference.rule),
             seen_at: Some(self.looks(id).observed_at.map_or(plan.made_at, |seen| seen.max(plan.made_at))),
         })
     }

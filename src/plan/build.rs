@@ -13,7 +13,7 @@ use crate::plan::blocks::{Surroundings, needs, refusal, stays_absent};
 use crate::plan::digest::digest;
 use crate::plan::notes;
 use crate::plan::order::by_dependency;
-use crate::plan::{Action, ActionKind, Blocked, Change, PLAN_FORMAT, Plan, PlanOptions, Unknown};
+use crate::plan::{Action, ActionKind, Blocked, Change, PLAN_FORMAT, Plan, PlanOptions, PlanSuppressed, Unknown};
 
 /// What a plan needs to know beyond the drift.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub fn make(declared: &Declared, base: &Base, drift: &Drift, can: &Capabilities,
     let services = declared.services.as_ref().unwrap_or(&nothing);
     let wanted = |name: &ServiceName| context.options.covers(name);
 
-    let Parts { mut actions, unknowns, mut in_sync } = parts(services, drift, can, &context);
+    let Parts { mut actions, unknowns, mut in_sync, suppressed } = parts(services, drift, can, &context);
     let orphans: Vec<&Orphan> = drift.orphans.iter().filter(|orphan| wanted(&orphan.name)).collect();
     if context.options.prune {
         actions.extend(orphans.iter().map(|orphan| delete(orphan)));
@@ -62,6 +62,7 @@ pub fn make(declared: &Declared, base: &Base, drift: &Drift, can: &Capabilities,
         options: context.options,
         actions,
         unknowns,
+        suppressed,
         orphans,
         in_sync,
         notes: context.notes,
@@ -77,6 +78,7 @@ pub fn make(declared: &Declared, base: &Base, drift: &Drift, can: &Capabilities,
 struct Parts {
     actions: Vec<Action>,
     unknowns: Vec<Unknown>,
+    suppressed: Vec<PlanSuppressed>,
     in_sync: Vec<ServiceName>,
 }
 
@@ -105,6 +107,10 @@ fn parts(
             parts.unknowns.push(Unknown { service: Some(name.clone()), field: None, why: why.clone() });
             continue;
         }
+        let suppressed = differing.suppressed.iter();
+        parts.suppressed.extend(
+            suppressed.map(|difference| PlanSuppressed { service: name.clone(), difference: difference.clone() }),
+        );
         for (field, why) in &differing.unknown {
             parts.unknowns.push(Unknown { service: Some(name.clone()), field: Some(field.clone()), why: why.clone() });
         }

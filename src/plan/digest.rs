@@ -29,6 +29,7 @@ pub fn digest(plan: &Plan, base: &Base) -> PlanDigest {
         unknowns,
         orphans,
         in_sync: _,
+        suppressed: _,
         notes: _,
         desired,
         made_at: _,

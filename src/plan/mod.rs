@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Position;
-use crate::drift::{Base, BaseLeaf, BaseService, Cause, ReplicaLive};
+use crate::drift::{Base, BaseLeaf, BaseService, Cause, ReplicaLive, Suppressed};
 use crate::ids::{CommitSha, EnvironmentRef, PlanDigest, RunId, ServiceName};
 use crate::live::Observed;
 use crate::live::capability::{ChangeKind, Effect};
@@ -53,6 +53,9 @@ pub struct Plan {
     pub orphans: Vec<ServiceName>,
     /// Declared services with nothing to do.
     pub in_sync: Vec<ServiceName>,
+    /// Differences that count for nothing, each with its rule; no part of the digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suppressed: Vec<PlanSuppressed>,
     /// What the reader should know: the file is missing, a rollback uses current secrets …
     pub notes: Vec<String>,
     /// The leaves that each declared service is to have: what an apply reads. Secrets by name.
@@ -244,6 +247,16 @@ pub enum Blocked {
         /// Which rule.
         why: String,
     },
+}
+
+/// A difference of one service that counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PlanSuppressed {
+    /// The service.
+    pub service: ServiceName,
+    /// The leaf, both of its values and the rule.
+    #[serde(flatten)]
+    pub difference: Suppressed,
 }
 
 /// Something that could not be seen.

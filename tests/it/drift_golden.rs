@@ -3,7 +3,8 @@
 //! - `declared.yml`: the repo's file;
 //! - `base.yml` (optional): the file that was applied before (`"base": "declared"` in live.json: the same one);
 //! - `live.json`: what runs and what the operator set, see [`World`];
-//! - `plan.txt`: the report, with the digest left out, and the closing hint.
+//! - `plan.txt`: the report, with the digest left out, and the closing hint;
+//! - `suppressed.txt` (where there are any): the differences that count for nothing, with their rules.
 //!
 //! `TRUEUP_GOLDEN=write cargo test --test it drift_golden` writes every plan.txt anew; read what changed.
 
@@ -20,10 +21,11 @@ use trueup::ids::{RunId, SecretName, ServiceName};
 use trueup::live::capability::Support;
 use trueup::live::field::FieldPath;
 use trueup::live::image::{ContentDigest, ImageValue};
+use trueup::live::rule::Rule;
 use trueup::live::value::Value;
 use trueup::live::{Live, LiveLeaf, LiveService, Observed};
 use trueup::plan::build::make;
-use trueup::plan::{Plan, PlanOptions};
+use trueup::plan::{Plan, PlanOptions, PlanSuppressed};
 use trueup::report::text::{Style, next_step, plan as report};
 
 use crate::world::sides::{context, docker, fingerprint, replica};
@@ -359,6 +361,15 @@ fn words(plan: &Plan) -> String {
     format!("{}{hint}", report(plan, Style::Plain)).replace(plan.digest.short(), "DIGEST")
 }
 
+fn suppressed(plan: &Plan) -> String {
+    let of = |PlanSuppressed { service, difference }: &PlanSuppressed| {
+        let declared = difference.declared.as_ref().map_or("(withdrawn)".to_owned(), ToString::to_string);
+        let (field, live, rule) = (&difference.field, &difference.live, difference.rule.words());
+        format!("{service}.{field}: {declared} declared, {live} runs: {rule}\n")
+    };
+    plan.suppressed.iter().map(of).collect()
+}
+
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/drift");
     let mut cases: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -372,13 +383,15 @@ fn every_case_reads_as_it_should() {
     let mut wrong = Vec::new();
     for case in cases() {
         let plan = plan_of(&case);
-        let (is, file) = (words(&plan), case.join("plan.txt"));
-        if write {
-            std::fs::write(&file, &is).unwrap();
-        }
-        let should = std::fs::read_to_string(&file).unwrap_or_default();
-        if is != should {
-            wrong.push(format!("{}:\n{is}instead of:\n{should}", file.display()));
+        for (is, name) in [(words(&plan), "plan.txt"), (suppressed(&plan), "suppressed.txt")] {
+            let file = case.join(name);
+            if write && !is.is_empty() {
+                std::fs::write(&file, &is).unwrap();
+            }
+            let should = std::fs::read_to_string(&file).unwrap_or_default();
+            if is != should {
+                wrong.push(format!("{}:\n{is}instead of:\n{should}", file.display()));
+            }
         }
         let again: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
         assert_eq!(again, plan, "{}: a plan survives being stored", case.display());
@@ -399,6 +412,8 @@ fn there_are_enough_cases_and_they_name_every_field_and_cause() {
         .filter(|field| *field != FieldPath::Source && !fields.contains(field.name()))
         .collect();
     assert!(missing.is_empty(), "no case changes {missing:?}");
+    let rules: BTreeSet<Rule> = plans.iter().flat_map(|plan| &plan.suppressed).map(|one| one.difference.rule).collect();
+    assert_eq!(rules, BTreeSet::from([Rule::ImageContent, Rule::VolumeName, Rule::Rounded, Rule::Supplied]));
     let causes: BTreeSet<&str> = changes().map(|change| change.cause.word()).collect();
     assert_eq!(causes, BTreeSet::from(["both", "input", "live", "new", "repo"]));
 }

@@ -87,6 +87,7 @@ fn plan(digest: PlanDigest, made_at: Timestamp) -> Plan {
         options: PlanOptions::default(),
         actions: vec![],
         unknowns: vec![],
+        suppressed: vec![],
         orphans: vec![],
         in_sync: vec![web()],
         notes: vec![],

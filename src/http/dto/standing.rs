@@ -8,6 +8,7 @@ use crate::declared::Position;
 use crate::drift::Cause;
 use crate::ids::{CommitSha, EnvironmentRef, PlanDigest, RunId, ServiceName};
 use crate::live::Health;
+use crate::live::rule::Rule;
 use crate::store::records::{ReadStatus, ReplicaHealth, Run};
 
 /// Whether an environment is in sync.
@@ -101,6 +102,8 @@ pub struct WhyView {
     pub unknown: Option<String>,
     /// When what is told was seen, where nothing was looked at for it; absent after a fresh look.
     pub seen_at: Option<Timestamp>,
+    /// The rule by which what runs counts as what is declared although the two are not written alike.
+    pub rule: Option<Rule>,
 }
 
 /// What the repo says of a leaf.

@@ -87,6 +87,7 @@ fn empty_plan(environment: &EnvironmentRef, provider: &str, digest: PlanDigest) 
         options: PlanOptions::default(),
         actions: vec![],
         unknowns: vec![],
+        suppressed: vec![],
         orphans: vec![],
         in_sync: vec![],
         notes: vec![],

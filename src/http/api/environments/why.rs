@@ -47,5 +47,6 @@ pub(in crate::http) async fn why(
         since: why.since,
         unknown: why.unknown,
         seen_at: why.seen_at,
+        rule: why.rule,
     }))
 }
