@@ -361,25 +361,39 @@ impl Deployment<'_> {
         DeployError { why, aftermath, tail }
     }
 
-    /// Removes what was prepared, sets values back, and starts what was stopped.
+    /// Removes what was prepared, sets values back, and starts what was stopped. What the engine refuses is told in the
+    /// end and keeps nothing else from being done: a replica that cannot be removed is no reason to leave the old one down.
     async fn restore(&self, attempt: &Attempt) -> Result<(), Stop> {
+        let mut refused = None;
         for replica in &attempt.prepared {
             let step = Step::Remove { replica: replica.clone() };
-            gone_is_done(self.step(step, self.provider.discard(self.permit, replica)).await)?;
+            let removed = gone_is_done(self.step(step, self.provider.discard(self.permit, replica)).await);
+            unless_refused(removed, &mut refused)?;
         }
         for (replica, before) in &attempt.updated {
             if before.is_empty() {
                 continue;
             }
             let step = Step::Update { replica: replica.clone(), fields: before.keys().cloned().collect() };
-            self.step(step, self.provider.update(self.permit, replica, before)).await?;
+            unless_refused(self.step(step, self.provider.update(self.permit, replica, before)).await, &mut refused)?;
         }
         for replica in &attempt.stopped {
             self.progress.line(&format!("{}: starting {} again", self.service(), self.name_of(replica)));
             let step = Step::Start { replica: replica.clone() };
-            self.step(step, self.provider.start(self.permit, replica)).await?;
+            unless_refused(self.step(step, self.provider.start(self.permit, replica)).await, &mut refused)?;
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+/// Goes on after a refusal, and keeps the first; without an engine there is nothing to go on with.
+fn unless_refused(result: Result<(), Stop>, first: &mut Option<Stop>) -> Result<(), Stop> {
+    match result {
+        Err(stop) if !stop.out_of_reach() => {
+            first.get_or_insert(stop);
+            Ok(())
+        }
+        other => other,
     }
 }
 

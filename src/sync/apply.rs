@@ -269,6 +269,7 @@ impl Service<'_> {
                 return Err(Failure::Failed(format!("its dependencies could not be seen: {why}")));
             }
         };
+        let base = self.apply.store.base(&self.plan.environment).await?;
         for need in needs {
             self.apply.output.line(&format!("{}: waiting for {need} to be healthy", self.action.service));
             if let Some(why) = services.get(need).and_then(LiveService::unseen_why) {
@@ -277,7 +278,9 @@ impl Service<'_> {
             let Some(service) = services.get(need).filter(|service| !service.replicas.is_empty()) else {
                 return Err(Failure::Failed(format!("it depends on {need}, which does not run; nothing was begun")));
             };
-            let declared = self.plan.desired.get(need);
+            // A service that this plan leaves out is held to the check that it was applied with.
+            let applied = base.services.get(need).map(|service| &service.leaves);
+            let declared = self.plan.desired.get(need).or(applied);
             let check = check_of(|field| declared.and_then(|leaves| leaves.get(field)).map(|leaf| &leaf.value));
             for replica in &service.replicas {
                 if let Err(failure) = health_gate::pass(self.provider, &replica.id, &check, Made::Before).await {

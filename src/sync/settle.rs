@@ -222,8 +222,16 @@ impl Part<'_> {
             let twin = self.replicas.iter().any(|other| self.is_new(other) && other.index == replica.index);
             !self.is_new(replica) && twin
         };
+        let mut refused = Vec::new();
         for old in self.replicas.iter().filter(replaced) {
-            self.remove(&old.id).await?;
+            in_words(self.remove(&old.id).await, &format!("removing {}", old.name), &mut refused)?;
+        }
+        if !refused.is_empty() {
+            let words = format!(
+                "the new release runs beside what is left of the old ({}); plan and sync again",
+                refused.join(", ")
+            );
+            return Ok(Became::Left(words));
         }
         let left = self.verified().await?;
         if !left.is_empty() || !left.unknowns.is_empty() {
@@ -242,9 +250,12 @@ impl Part<'_> {
         };
         let (kept, going): (Vec<&LiveReplica>, Vec<&LiveReplica>) =
             self.replicas.iter().filter(|replica| self.is_new(replica)).partition(|replica| stays(replica));
+        let mut refused = Vec::new();
         for new in &going {
             let work = async { done_if_gone(self.settle.provider.discard(self.settle.permit, &new.id).await) };
-            self.settle.journal().step(self.service, Step::Remove { replica: new.id.clone() }, work).await?;
+            let removed =
+                self.settle.journal().step(self.service, Step::Remove { replica: new.id.clone() }, work).await;
+            in_words(removed, &format!("removing {}", new.name), &mut refused)?;
         }
         let mut started = 0;
         let mut lost = 0;
@@ -254,8 +265,13 @@ impl Part<'_> {
                 continue;
             }
             let work = async { Ok::<(), Unsettled>(self.settle.provider.start(self.settle.permit, old).await?) };
-            self.settle.journal().step(self.service, Step::Start { replica: old.clone() }, work).await?;
-            started += 1;
+            let begun = self.settle.journal().step(self.service, Step::Start { replica: old.clone() }, work).await;
+            if in_words(begun, "starting what ran before", &mut refused)? {
+                started += 1;
+            }
+        }
+        if !refused.is_empty() {
+            return Ok(format!("not all of it could be taken back ({}); plan and sync again", refused.join(", ")));
         }
         if !kept.is_empty() {
             return Ok(format!("{} new replica(s) had passed and stay; plan and sync again", kept.len()));
@@ -270,6 +286,19 @@ impl Part<'_> {
     async fn remove(&self, replica: &ReplicaId) -> Result<(), Unsettled> {
         let work = async { done_if_gone(self.settle.provider.remove(self.settle.permit, replica).await) };
         self.settle.journal().step(self.service, Step::Remove { replica: replica.clone() }, work).await
+    }
+}
+
+/// What the engine refuses ends in words: trying it again every few seconds would keep the environment locked, and with it
+/// the sync that would mend it. Returns whether it was done.
+fn in_words(result: Result<(), Unsettled>, what: &str, refused: &mut Vec<String>) -> Result<bool, Unsettled> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(Unsettled::Step(error @ (StepError::Refused(_) | StepError::Gone(_)))) => {
+            refused.push(format!("{what}: {error}"));
+            Ok(false)
+        }
+        Err(other) => Err(other),
     }
 }
 

@@ -160,6 +160,69 @@ async fn a_failed_health_gate_brings_the_old_back_and_records_nothing() {
 }
 
 #[tokio::test]
+async fn a_new_replica_that_cannot_be_removed_leaves_no_old_one_down() {
+    if !backend::git() {
+        return;
+    }
+    let probed = format!("{WEB}  port: 8080\n  healthcheck: {{path: /healthz, interval: 100ms, timeout: 100ms}}\n");
+    let house = House::new(&probed).await;
+    house.sync().await;
+    house.runtime.sicken("2");
+    house.declare(&probed.replace("web:1", "web:2"));
+    let plan = house.plan().await;
+    house.runtime.fail_next("remove", StepError::Refused("device or resource busy".into()));
+    let run = house.carry_out(&plan).await;
+    assert_eq!(run.state, RunState::Failed);
+    let summary = run.summary.clone().unwrap();
+    assert!(summary.contains("device or resource busy"), "{summary}");
+    let effects = house.runtime.effects();
+    let (stopped, started) = ("stop replica-1".to_owned(), "start replica-1".to_owned());
+    let at = |effect: &String| effects.iter().rposition(|one| one == effect);
+    assert!(at(&started) > at(&stopped), "the old one stayed down: {effects:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_while_settling_ends_the_run_and_locks_nothing() {
+    if !backend::git() {
+        return;
+    }
+    let house = House::new(WEB).await;
+    house.sync().await;
+    house.declare(&WEB.replace("web:1", "web:2"));
+    let plan = house.plan().await;
+    house.runtime.fail_next("start", StepError::Unreachable("connection reset".into()));
+    let run = house.carry_out(&plan).await;
+    assert_eq!(run.state, RunState::Running, "a parked run is unfinished");
+    house.runtime.fail_next("start", StepError::Refused("the port is taken".into()));
+    assert!(house.syncs.settle().await.unwrap().is_empty(), "a refusal is an answer");
+    let run = house.store.run(run.id).await.unwrap().unwrap();
+    assert_eq!(run.state, RunState::Failed);
+    let summary = run.summary.unwrap();
+    assert!(summary.contains("the port is taken") && summary.contains("plan and sync again"), "{summary}");
+    let next = house.sync().await;
+    assert_eq!(next.state, RunState::Succeeded, "the next sync repairs");
+}
+
+#[tokio::test]
+async fn a_dependency_that_is_left_out_is_held_to_the_check_it_was_applied_with() {
+    if !backend::git() {
+        return;
+    }
+    let check = "  port: 8080\n  healthcheck: {path: /healthz, interval: 100ms, timeout: 100ms}\n";
+    let services = format!("db:\n  image: acme/db:7\n{check}web:\n  image: acme/web:1\n  depends_on: [db]\n");
+    let house = House::new(&services).await;
+    assert_eq!(house.sync().await.state, RunState::Succeeded);
+    house.runtime.sicken("7");
+    house.declare(&services.replace("web:1", "web:2"));
+    let only = PlanOptions { services: Some(["web".parse().unwrap()].into()), ..PlanOptions::default() };
+    let plan = house.plan_with(only).await;
+    let run = house.carry_out(&plan).await;
+    assert_eq!(run.state, RunState::Failed);
+    let summary = run.summary.unwrap();
+    assert!(summary.contains("depends on db") && summary.contains("503"), "{summary}");
+}
+
+#[tokio::test]
 async fn a_replica_that_ends_at_once_fails_quickly() {
     if !backend::git() {
         return;
