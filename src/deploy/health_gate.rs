@@ -67,6 +67,7 @@ pub async fn pass(provider: &dyn Provider, replica: &ReplicaId, check: &Check, m
     let mut last = "no probe has answered yet".to_owned();
     let mut successes = 0;
     let mut next_probe = started;
+    let mut last_end = None;
     let mut counted_from = match made {
         Made::ByThisRun => Some(0),
         Made::Before => None,
@@ -81,7 +82,11 @@ pub async fn pass(provider: &dyn Provider, replica: &ReplicaId, check: &Check, m
         let from = counted_from.map_or(state.restarts, |from: u32| from.min(state.restarts));
         counted_from = Some(from);
         let restarts = state.restarts - from;
-        let ended = || state.ended.clone().unwrap_or_else(|| "it does not run".to_owned());
+        // An engine forgets how the last try ended as soon as the next one begins.
+        if !state.running && state.ended.is_some() {
+            last_end.clone_from(&state.ended);
+        }
+        let ended = || last_end.clone().or(state.ended.clone()).unwrap_or_else(|| "it does not run".to_owned());
         if restarts >= RESTARTS || (!state.running && state.restarts == 0 && started.elapsed() > STATE) {
             return Err(GateFailure::Ended(ended()));
         }

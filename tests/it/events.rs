@@ -86,8 +86,10 @@ async fn ids(response: reqwest::Response, count: usize) -> Vec<u64> {
     let mut text = String::new();
     let read = async {
         loop {
+            // A line counts once it is whole.
+            let whole = &text[..text.rfind('\n').map_or(0, |at| at + 1)];
             let ids: Vec<u64> =
-                text.lines().filter_map(|line| line.strip_prefix("id: ")).map(|id| id.parse().unwrap()).collect();
+                whole.lines().filter_map(|line| line.strip_prefix("id: ")).map(|id| id.parse().unwrap()).collect();
             if ids.len() >= count && text.ends_with("\n\n") {
                 return ids;
             }

@@ -193,9 +193,14 @@ async fn an_engine_that_goes_away_at_any_step_parks_the_run_and_it_is_settled_wh
             assert!(Instant::now() < deadline, "boundary {boundary}: it is not settled");
         }
         let settled = dock.house.store.run(run.id).await.unwrap().unwrap();
-        assert_eq!(settled.state, RunState::Failed, "boundary {boundary}");
         let summary = settled.summary.unwrap();
         assert!(!summary.is_empty());
+        if settled.state == RunState::Succeeded {
+            // All of it had passed: it was verified, recorded, and needs nobody.
+            assert!(dock.plan().await.is_empty(), "boundary {boundary}: {summary}");
+            continue;
+        }
+        assert_eq!(settled.state, RunState::Failed, "boundary {boundary}: {summary}");
         let id = dock.id("web");
         assert_eq!(inspect(&id)["State"]["Status"], "running", "boundary {boundary}: {summary}");
         if before.contains_key(&id) {
