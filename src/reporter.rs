@@ -187,12 +187,8 @@ impl Reporter {
         let (store, now) = (&self.parts.store, Timestamp::now());
         let written = match nudge {
             Nudge::PullRequest { project, number } => store.want_pull(project, *number, now).await,
-            Nudge::Comment { project, number, comment_id } => {
-                match store.take_command(project, *comment_id, *number, now).await {
-                    Ok(true) => store.want_pull(project, *number, now).await,
-                    other => other.map(|_| ()),
-                }
-            }
+            // Commands are off unless an operator allows them, and nobody can yet: a comment moves nothing.
+            Nudge::Comment { .. } => Ok(()),
             Nudge::Checks { project } => store.want_pulls_again(project, now, SignedDuration::ZERO).await.map(|_| ()),
         };
         match written {
@@ -214,7 +210,8 @@ impl Reporter {
                     return;
                 }
             },
-            Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
+            // Passes, which this task holds, keep it open.
+            Err(broadcast::error::RecvError::Closed) => return,
         };
         for id in environments {
             if let Err(error) = self.parts.store.want_pulls_again(&id.project, Timestamp::now(), REPLAN).await {

@@ -52,13 +52,3 @@ CREATE TABLE pulls (
     PRIMARY KEY (project, number)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pulls_due ON pulls (due_at) WHERE due_at IS NOT NULL;
-
--- Comments whose command was taken up: each once, whatever becomes of it.
-CREATE TABLE commands (
-    project    TEXT NOT NULL REFERENCES projects (name) ON DELETE CASCADE,
-    comment_id INTEGER NOT NULL,
-    pull       INTEGER NOT NULL,
-    taken_at   INTEGER NOT NULL,
-    outcome    TEXT,
-    PRIMARY KEY (project, comment_id)
-) STRICT, WITHOUT ROWID;

@@ -79,17 +79,13 @@ impl Ways {
     /// # Errors
     /// A database that refuses.
     pub async fn is_shared(&self, project: &ProjectName, way: &Way) -> Result<bool, Unposted> {
-        for other in self.store.projects().await? {
-            if other.name == *project || other.integration.as_ref() != Some(&way.integration) {
-                continue;
-            }
-            if let Some(integration) = self.store.integration(&way.integration).await?
-                && repository_of(&other, &integration).is_ok_and(|repository| repository == way.repository)
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let Some(integration) = self.store.integration(&way.integration).await? else { return Ok(false) };
+        let here = |other: &Project| {
+            other.name != *project
+                && other.integration.as_ref() == Some(&way.integration)
+                && repository_of(other, &integration).is_ok_and(|repository| repository == way.repository)
+        };
+        Ok(self.store.projects().await?.iter().any(here))
     }
 
     fn forge(&self, integration: &Integration) -> Result<SharedForge, String> {

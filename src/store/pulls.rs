@@ -160,48 +160,4 @@ impl Store {
         })
         .await
     }
-
-    /// Takes a comment's command up, once: false where it was taken up before.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] where the project does not exist.
-    pub async fn take_command(
-        &self,
-        project: &ProjectName,
-        comment: u64,
-        pull: u64,
-        at: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let (project, at) = (project.clone(), nanos(at)?);
-        self.transact(move |c| {
-            let taken = c
-                .prepare_cached(
-                    "INSERT INTO commands (project, comment_id, pull, taken_at) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![project.as_str(), key(comment), key(pull), at])
-                .map_err(|error| match super::error::is_constraint(&error) {
-                    true => StoreError::NotFound(format!("project {project}")),
-                    false => error.into(),
-                })?;
-            Ok(taken > 0)
-        })
-        .await
-    }
-
-    /// Notes what became of a comment's command.
-    ///
-    /// # Errors
-    /// A database that refuses.
-    pub async fn end_command(&self, project: &ProjectName, comment: u64, outcome: &str) -> Result<(), StoreError> {
-        let (project, outcome) = (project.clone(), outcome.to_owned());
-        self.transact(move |c| {
-            c.execute(
-                "UPDATE commands SET outcome = ?3 WHERE project = ?1 AND comment_id = ?2",
-                params![project.as_str(), key(comment), outcome],
-            )?;
-            Ok(())
-        })
-        .await
-    }
 }

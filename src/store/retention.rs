@@ -32,6 +32,9 @@ pub const DELIVERIES_BYTES_MAX: u64 = 512 << 20;
 /// Deliveries that one transaction lets go of, so that no other write waits long.
 const DELIVERIES_AT_ONCE: i64 = 1000;
 
+/// How long a report is kept that was posted, refused, skipped or superseded.
+pub const REPORTS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
 /// What a sweep let go of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -45,6 +48,8 @@ pub struct Swept {
     pub audit: usize,
     /// Deliveries.
     pub deliveries: usize,
+    /// Reports in the outbox.
+    pub reports: usize,
 }
 
 impl Store {
@@ -59,6 +64,7 @@ impl Store {
             (before(PLANS_KEPT)?, before(RUN_LINES_KEPT)?, before(RUNS_KEPT)?, before(AUDIT_KEPT)?);
         let deliveries = self.sweep_deliveries(now).await?;
         let reports = before(PULL_REPORTS_KEPT)?;
+        let outbox = before(REPORTS_KEPT)?;
         self.transact(move |c| {
             let runs = c.execute(
                 "DELETE FROM runs WHERE state <> 'running' AND started_at < ?1
@@ -82,7 +88,11 @@ impl Store {
                    OR id <= (SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?2)",
                 params![audit, AUDIT_ROWS_MAX as i64],
             )?;
-            Ok(Swept { plans, lines, runs, audit, deliveries })
+            let swept = c.execute("DELETE FROM outbox WHERE ended_at < ?1", [outbox])?;
+            c.execute("DELETE FROM pulls WHERE stage = 'done' AND due_at IS NULL AND planned_at < ?1", [reports])?;
+            // What stands on the forge is found again there by its marker.
+            c.execute("DELETE FROM posted WHERE posted_at < ?1", [reports])?;
+            Ok(Swept { plans, lines, runs, audit, deliveries, reports: swept })
         })
         .await
     }

@@ -45,4 +45,3 @@ INSERT INTO outbox (id, project, environment, pull, commit_id, kind, topic, payl
   'waiting', 1, 1700000000000000012, 'it answered 503', 1700000000000000011, 1700000000000000011, NULL);
 INSERT INTO posted VALUES ('comment shop #7 ', 'shop', '42', 'https://git.acme.dev/acme/shop/pulls/7', x'01', 1700000000000000011);
 INSERT INTO pulls VALUES ('shop', 7, 'open', NULL, 1700000000000000011, 1700000000000000011, NULL, 0);
-INSERT INTO commands VALUES ('shop', 99, 7, 1700000000000000011, NULL);

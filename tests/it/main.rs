@@ -63,6 +63,7 @@ mod local_unit;
 mod local_users;
 mod masking;
 mod notify;
+mod outbox;
 mod plan_applied;
 mod plan_digest;
 mod plan_rules;

@@ -313,6 +313,22 @@ async fn offline_keeps_what_would_be_said_for_posting_by_hand() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_comment_moves_nothing() {
+    let office = Office::open(ForgeKind::Github, false).await;
+    office.world.push(REPOSITORY, "louder", &[(".trueup.yml", &web("debug"))]);
+    let number = office.world.open_pull(REPOSITORY, "louder");
+    drop(office.world.seen());
+    let comment_id = office.world.say(REPOSITORY, number, "mallory", "/trueup sync production");
+    let (taken, answer) = oneshot::channel();
+    office.nudges.send(Nudged { nudge: Nudge::Comment { project: project(), number, comment_id }, taken }).unwrap();
+    answer.await.unwrap();
+    office.quiet().await;
+    assert!(office.house.store.pulls(&project()).await.unwrap().is_empty(), "it is not even looked at");
+    assert_eq!(office.world.lines(), Vec::<String>::new());
+    assert!(office.house.store.runs(&office.house.id, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_branch_says_what_awaits_a_sync() {
     let office = Office::open(ForgeKind::Gitea, false).await;
     let said = |state: &str| {
