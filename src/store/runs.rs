@@ -1,7 +1,7 @@
 //! Runs. Their rows are the permits that outlive the process, and the lock that outlives it too.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns::{nanos, optional_text, optional_time, run_id, run_number, text, time, to_word, word};
 use super::environments::require;
@@ -45,6 +45,19 @@ pub(super) fn run_row(row: &Row<'_>) -> rusqlite::Result<Run> {
     })
 }
 
+fn refuse_unfinished(c: &Connection, id: &EnvironmentRef) -> Result<(), StoreError> {
+    let unfinished = c
+        .prepare_cached("SELECT id FROM runs WHERE project = ?1 AND environment = ?2 AND state = 'running'")?
+        .query_row([id.project.as_str(), id.environment.as_str()], |row| run_id(row, 0))
+        .optional()?;
+    match unfinished {
+        None => Ok(()),
+        Some(run) => {
+            Err(StoreError::Conflict(format!("run {run} of {id} is not finished; `trueup show {run}` shows it")))
+        }
+    }
+}
+
 impl Store {
     /// Begins a run, unless another of the same environment is unfinished.
     ///
@@ -55,15 +68,7 @@ impl Store {
         self.transact(move |c| {
             let id = &start.environment;
             require(c, id)?;
-            let unfinished = c
-                .prepare_cached("SELECT id FROM runs WHERE project = ?1 AND environment = ?2 AND state = 'running'")?
-                .query_row([id.project.as_str(), id.environment.as_str()], |row| run_id(row, 0))
-                .optional()?;
-            if let Some(run) = unfinished {
-                return Err(StoreError::Conflict(format!(
-                    "run {run} of {id} is not finished; `trueup show {run}` shows it"
-                )));
-            }
+            refuse_unfinished(c, id)?;
             // The unique index on unfinished runs would refuse too, were this check ever wrong.
             c.execute(
                 "INSERT INTO runs (project, environment, plan, commit_id, kind, actor, role, state, started_at)
@@ -84,6 +89,15 @@ impl Store {
                 .map_err(|_| StoreError::Database("a run's number is negative".into()))
         })
         .await
+    }
+
+    /// Refuses where the environment has a run that is not finished: what it did is not settled yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] names the run.
+    pub async fn require_settled(&self, id: &EnvironmentRef) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.query(move |c| refuse_unfinished(c, &id)).await
     }
 
     /// Ends a run.

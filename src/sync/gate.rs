@@ -21,10 +21,24 @@ use crate::store::{RunStart, Store, StoreError};
 #[derive(Debug)]
 pub struct SyncPermit {
     run: RunId,
-    environment: EnvironmentRef,
     plan: PlanDigest,
     // Held for as long as the permit lives: no second run of the environment.
+    lock: Held,
+}
+
+/// An environment's lock, held: nobody else syncs it meanwhile. Whoever writes what the environment is known by demands
+/// one, so that it cannot be forgotten.
+#[derive(Debug)]
+pub struct Held {
+    environment: EnvironmentRef,
     _lock: OwnedMutexGuard<()>,
+}
+
+impl Held {
+    /// The environment that it is for.
+    pub fn environment(&self) -> &EnvironmentRef {
+        &self.environment
+    }
 }
 
 impl SyncPermit {
@@ -35,7 +49,12 @@ impl SyncPermit {
 
     /// The environment it is for.
     pub fn environment(&self) -> &EnvironmentRef {
-        &self.environment
+        &self.lock.environment
+    }
+
+    /// The environment's lock, which it holds.
+    pub fn lock(&self) -> &Held {
+        &self.lock
     }
 
     /// The plan it allows.
@@ -51,12 +70,15 @@ pub struct Locks {
 }
 
 impl Locks {
-    fn try_lock(&self, environment: &EnvironmentRef) -> Option<OwnedMutexGuard<()>> {
+    fn try_lock(&self, environment: &EnvironmentRef) -> Result<Held, Refusal> {
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(locks.entry(environment.clone()).or_default())
         };
-        lock.try_lock_owned().ok()
+        match lock.try_lock_owned() {
+            Ok(lock) => Ok(Held { environment: environment.clone(), _lock: lock }),
+            Err(_) => Err(Refusal::Busy(environment.clone())),
+        }
     }
 }
 
@@ -103,9 +125,40 @@ pub struct SyncRequest {
     pub at: Timestamp,
 }
 
-/// Admits a sync: authority, lock, recheck, and only then a run and its permit.
+impl SyncRequest {
+    /// Whether who asks may.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn authorise(&self) -> Result<(), Denied> {
+        let operation = match self.kind {
+            RunKind::Sync => Operation::Sync,
+            RunKind::Rollback => Operation::Rollback,
+        };
+        authorise(&self.actor, operation)
+    }
+}
+
+/// Authority, lock and recheck: what every sync passes, one with nothing to do among them.
 ///
 /// `replan` makes the plan again from fresh observations; it also refuses commits that may not be deployed.
+///
+/// # Errors
+/// [`Refusal`]; nothing was changed.
+pub async fn recheck<F>(locks: &Locks, request: &SyncRequest, replan: F) -> Result<(Held, Plan), Refusal>
+where
+    F: Future<Output = Result<Plan, Refusal>>,
+{
+    request.authorise()?;
+    let lock = locks.try_lock(&request.environment)?;
+    let plan = replan.await?;
+    if plan.digest != request.confirmed {
+        return Err(Refusal::Moved { confirmed: request.confirmed.clone(), current: Box::new(plan) });
+    }
+    Ok((lock, plan))
+}
+
+/// Admits a sync that has something to do: [`recheck`], and only then a run and its permit.
 ///
 /// # Errors
 /// [`Refusal`]; nothing was changed.
@@ -118,19 +171,10 @@ pub async fn admit<F>(
 where
     F: Future<Output = Result<Plan, Refusal>>,
 {
-    let operation = match request.kind {
-        RunKind::Sync => Operation::Sync,
-        RunKind::Rollback => Operation::Rollback,
-    };
-    authorise(&request.actor, operation)?;
-    let lock = locks.try_lock(&request.environment).ok_or_else(|| Refusal::Busy(request.environment.clone()))?;
-    let plan = replan.await?;
-    if plan.digest != request.confirmed {
-        return Err(Refusal::Moved { confirmed: request.confirmed, current: Box::new(plan) });
-    }
+    let (lock, plan) = recheck(locks, &request, replan).await?;
     let run = store
         .begin_run(RunStart {
-            environment: request.environment.clone(),
+            environment: request.environment,
             plan: plan.digest.clone(),
             commit: plan.commit.clone(),
             kind: request.kind,
@@ -138,8 +182,7 @@ where
             at: request.at,
         })
         .await?;
-    let permit = SyncPermit { run, environment: request.environment, plan: plan.digest.clone(), _lock: lock };
-    Ok((permit, plan))
+    Ok((SyncPermit { run, plan: plan.digest.clone(), lock }, plan))
 }
 
 /// The permit of a run that a crash interrupted, from its persisted row, so that it can be settled.
@@ -147,10 +190,8 @@ where
 /// # Errors
 /// [`Refusal::Busy`] where the run is not unfinished or its environment is locked.
 pub fn resume(locks: &Locks, run: &Run) -> Result<SyncPermit, Refusal> {
-    let busy = || Refusal::Busy(run.environment.clone());
     if run.state != RunState::Running {
-        return Err(busy());
+        return Err(Refusal::Busy(run.environment.clone()));
     }
-    let lock = locks.try_lock(&run.environment).ok_or_else(busy)?;
-    Ok(SyncPermit { run: run.id, environment: run.environment.clone(), plan: run.plan.clone(), _lock: lock })
+    Ok(SyncPermit { run: run.id, plan: run.plan.clone(), lock: locks.try_lock(&run.environment)? })
 }

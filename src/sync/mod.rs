@@ -14,14 +14,14 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::authority::{Actor, Operation, authorise};
+use crate::authority::Actor;
 use crate::ids::{EnvironmentRef, RunId, ServiceName};
 use crate::pass::Passes;
 use crate::plan::Plan;
 use crate::store::records::{Run, RunKind, RunLine};
 use crate::store::{Store, StoreError};
 use crate::sync::apply::Apply;
-use crate::sync::gate::{Locks, Refusal, SyncPermit, SyncRequest};
+use crate::sync::gate::{Held, Locks, Refusal, SyncPermit, SyncRequest};
 use crate::sync::journal::Boundary;
 use crate::sync::output::Output;
 use crate::sync::settle::Settle;
@@ -76,27 +76,7 @@ impl Syncs {
             Some(_) => RunKind::Rollback,
             None => RunKind::Sync,
         };
-        let operation = if kind == RunKind::Sync { Operation::Sync } else { Operation::Rollback };
-        authorise(&actor, operation)?;
         let name = actor.name.clone();
-        let again = async {
-            let plan = self.passes.again(&stored, &name).await.map_err(|error| Refusal::Replan(error.to_string()))?;
-            self.check_commit(id, &plan, &name).await?;
-            Ok::<Plan, Refusal>(plan)
-        };
-        if stored.actions.is_empty() {
-            let plan = again.await?;
-            if plan.digest != stored.digest {
-                return Err(Refusal::Moved { confirmed: stored.digest, current: Box::new(plan) });
-            }
-            return Ok(Started::NothingToDo(self.adopt(&plan).await?));
-        }
-        if stored.feasible().next().is_none() {
-            return Err(Refusal::NotAllowed(format!(
-                "nothing of plan {} can be carried out: every action is blocked",
-                stored.digest.short()
-            )));
-        }
         let request = SyncRequest {
             actor,
             environment: id.clone(),
@@ -104,6 +84,23 @@ impl Syncs {
             kind,
             at: Timestamp::now(),
         };
+        request.authorise()?;
+        let again = async {
+            let plan = self.passes.again(&stored, &name).await.map_err(|error| Refusal::Replan(error.to_string()))?;
+            self.check_commit(id, &plan, &name).await?;
+            Ok::<Plan, Refusal>(plan)
+        };
+        if stored.actions.is_empty() {
+            let (lock, plan) = gate::recheck(&self.locks, &request, again).await?;
+            self.store.require_settled(id).await?;
+            return Ok(Started::NothingToDo(self.adopt(&plan, &lock).await?));
+        }
+        if stored.feasible().next().is_none() {
+            return Err(Refusal::NotAllowed(format!(
+                "nothing of plan {} can be carried out: every action is blocked",
+                stored.digest.short()
+            )));
+        }
         let (permit, plan) = gate::admit(&self.store, &self.locks, request, again).await?;
         Ok(Started::Run(self.spawn(permit, plan, name)))
     }
@@ -121,8 +118,10 @@ impl Syncs {
         )))
     }
 
-    /// Records base for services that are found in sync and whose record says otherwise.
-    async fn adopt(&self, plan: &Plan) -> Result<Vec<ServiceName>, StoreError> {
+    /// Records base for services that are found in sync and whose record says otherwise; under the environment's lock, so
+    /// that it never writes over what a run records.
+    async fn adopt(&self, plan: &Plan, lock: &Held) -> Result<Vec<ServiceName>, StoreError> {
+        debug_assert_eq!(*lock.environment(), plan.environment, "the lock is another environment's");
         let base = self.store.base(&plan.environment).await?;
         let applied = plan.applied(None, Timestamp::now());
         let mut adopted = Vec::new();
@@ -182,7 +181,7 @@ impl Syncs {
         let applied = apply.run(&permit, &plan, &actor).await;
         if applied.finish().is_some() {
             // What was in sync without a record gets one with the rest.
-            if let Err(error) = self.adopt(&plan).await {
+            if let Err(error) = self.adopt(&plan, permit.lock()).await {
                 tracing::error!(%run, %error, "what is in sync could not be recorded");
             }
             if let Err(error) = self.forget_gone(&plan).await {

@@ -74,6 +74,7 @@ mod report_parts;
 mod reporter;
 mod store;
 mod sync;
+mod sync_adopt;
 mod sync_registrations;
 mod webhook_payloads;
 mod webhook_signatures;
