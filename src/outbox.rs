@@ -45,6 +45,31 @@ impl Outbox {
         Ok(())
     }
 
+    /// Whether anything was ever left on the topic of such a report.
+    ///
+    /// # Errors
+    /// A database that refuses.
+    pub async fn has_any(&self, about: &About, posting: &Posting) -> Result<bool, StoreError> {
+        self.store.has_topic(&about.topic(posting)).await
+    }
+
+    /// The forge's id of what stands there of a report, where it says the same and nothing newer waits.
+    ///
+    /// # Errors
+    /// A database that refuses.
+    pub async fn standing(&self, about: &About, posting: &Posting) -> Result<Option<String>, StoreError> {
+        Ok(self.store.standing(&about.topic(posting)).await?.and_then(|posted| posted.remote_id))
+    }
+
+    /// Leaves a report again whose text is gone from the forge.
+    ///
+    /// # Errors
+    /// A database that refuses, or a project that is gone.
+    pub async fn put_anew(&self, about: About, posting: &Posting) -> Result<(), StoreError> {
+        self.store.forget_standing(&about.topic(posting)).await?;
+        self.put(about, posting).await
+    }
+
     /// Has a report that failed for good, or was skipped, posted after all.
     ///
     /// # Errors

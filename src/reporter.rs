@@ -1,10 +1,14 @@
-//! What is said on forges, and when: pull requests as they move, branches as their plans do.
+//! What is said on forges, and when: pull requests as they move, branches as their plans do, drift from outside as it is
+//! found.
 //!
 //! Here a nudge becomes a look, a look a report, and a report texts in the outbox. Nothing is taken from what a forge
 //! delivered: what is reported is read again from Git and the forge. What runs is looked at and never changed; the one way
 //! to a change, a comment's command, goes through the same gate as the command line's.
 
 mod branch;
+mod drift;
+mod hook_check;
+mod hooks;
 mod nudge;
 mod polls;
 mod pulls;
@@ -20,9 +24,12 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::reporter::hook_check::{LastDelivery, ProjectCheck, WebhookSetUp, WebhookState};
+pub use crate::reporter::hooks::{HookError, HookParts, HookSecret, Hooks};
 pub use crate::reporter::nudge::{Nudge, Nudged};
 pub use crate::reporter::ways::{Way, Ways};
 
+use crate::events::Events;
 use crate::git::Git;
 use crate::ids::{EnvironmentRef, ProjectName};
 use crate::outbox::Outbox;
@@ -53,6 +60,8 @@ pub struct Parts {
     pub ways: Arc<Ways>,
     /// Where reports are left.
     pub outbox: Outbox,
+    /// Where drift from outside is told.
+    pub events: Events,
     /// This installation's id, which tells its comments and statuses from those of another daemon.
     pub installation: String,
     /// Where people reach the daemon, without a slash at the end; `None` where they do not.
@@ -78,6 +87,8 @@ pub struct Reporter {
     pulls: JoinSet<Ended>,
     branches: JoinSet<()>,
     busy: BTreeSet<Request>,
+    /// What is said of environments is said one after the other: what was found later is said later.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Reporter {
@@ -91,6 +102,7 @@ impl Reporter {
             pulls: JoinSet::new(),
             branches: JoinSet::new(),
             busy: BTreeSet::new(),
+            turn: Arc::default(),
         }
     }
 
@@ -217,8 +229,16 @@ impl Reporter {
             if let Err(error) = self.parts.store.want_pulls_again(&id.project, Timestamp::now(), REPLAN).await {
                 tracing::error!(environment = %id, %error, "its pull requests cannot be marked for another look");
             }
-            let parts = Arc::clone(&self.parts);
-            self.branches.spawn(async move { branch::report(&parts, &id).await });
+            let (parts, turn) = (Arc::clone(&self.parts), Arc::clone(&self.turn));
+            self.branches.spawn(async move {
+                let mut taken = turn.lock().await;
+                branch::report(&parts, &id).await;
+                while drift::report(&parts, &id).await == drift::Again::Soon {
+                    drop(taken);
+                    tokio::time::sleep(AGAIN).await;
+                    taken = turn.lock().await;
+                }
+            });
         }
     }
 }

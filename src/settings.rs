@@ -66,8 +66,6 @@ pub struct Settings {
 pub struct WebhookLimits {
     /// The largest body, in bytes.
     pub max_body_bytes: u64,
-    /// The reference to the secret of `/hooks/github`, where an App's or an organisation's deliveries come in.
-    pub github_secret: Option<AuthRef>,
 }
 
 /// How registered outside services are looked at.
@@ -208,7 +206,7 @@ impl Default for Settings {
             max_polls_per_host: 8,
             offline: false,
             git: GitLimits::default(),
-            webhooks: WebhookLimits { max_body_bytes: 5 << 20, github_secret: None },
+            webhooks: WebhookLimits { max_body_bytes: 5 << 20 },
             integrations: IntegrationLooks::default(),
             notify: Vec::new(),
             log: Log { format: LogFormat::Text, level: LogLevel::Info },

@@ -78,6 +78,9 @@ struct Given {
     /// Plan pull requests of forks too: what they declare against what was last applied, without a look at what runs
     #[arg(long)]
     plan_forks: bool,
+    /// Tell of what was changed outside Trueup in an issue on the forge, one for the environment
+    #[arg(long)]
+    drift_issue: bool,
     /// The system user that `local` processes run as
     #[arg(long, value_name = "USER")]
     run_as: Option<String>,
@@ -138,6 +141,9 @@ pub(super) struct Set {
     /// Plan no pull requests of forks
     #[arg(long, conflicts_with = "plan_forks")]
     refuse_forks: bool,
+    /// Write no issue of what was changed outside Trueup; one that is open is closed
+    #[arg(long, conflicts_with = "drift_issue")]
+    no_drift_issue: bool,
 }
 
 /// Forget an environment; what runs goes on running
@@ -227,6 +233,7 @@ impl Add {
             allow_untracked: given.allow_untracked,
             report_detail: given.report_detail.unwrap_or_default(),
             plan_forks: given.plan_forks,
+            drift_issue: given.drift_issue,
             run_as: given.run_as.clone(),
         }
     }
@@ -251,6 +258,7 @@ impl Set {
             allow_untracked: (given.allow_untracked || self.refuse_untracked).then_some(given.allow_untracked),
             report_detail: given.report_detail,
             plan_forks: (given.plan_forks || self.refuse_forks).then_some(given.plan_forks),
+            drift_issue: (given.drift_issue || self.no_drift_issue).then_some(given.drift_issue),
             run_as: given.run_as.clone().map(Some),
         }
     }
@@ -345,6 +353,10 @@ async fn show(verb: &Show, client: &Client, terminal: &mut Terminal) -> anyhow::
     }
     fact("commits", if view.allow_untracked { "any may be synced" } else { "only tracked ones may be synced" }.into());
     fact("reports", view.report_detail.to_string());
+    fact(
+        "drift issue",
+        if view.drift_issue { "one on the forge, while something was changed outside" } else { "none" }.into(),
+    );
     fact("forks", if view.plan_forks { "their pull requests are planned" } else { "not planned" }.into());
     if let Some(user) = &view.run_as {
         fact("runs as", user.clone());

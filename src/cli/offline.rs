@@ -197,6 +197,7 @@ fn records(offline: &Offline, id: &EnvironmentRef, word: &str, at: Timestamp) ->
         allow_untracked: false,
         report_detail: Default::default(),
         plan_forks: false,
+        drift_issue: false,
         run_as: None,
         created_at: at,
     };

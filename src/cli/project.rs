@@ -7,8 +7,8 @@ use crate::cli::args::Context;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::table::{Cell, Table};
 use crate::cli::terminal::{Terminal, Tone};
-use crate::cli::{Outcome, missing, status};
-use crate::http::dto::{CONFIG_PATH, NewProject, ProjectPatch, ProjectView};
+use crate::cli::{Outcome, findings, missing, status};
+use crate::http::dto::{CONFIG_PATH, Change, NewProject, ProjectCheck, ProjectPatch, ProjectView, WebhookSetUp};
 use crate::ids::{IntegrationName, ProjectName};
 use crate::integration::repository;
 use crate::secret::AuthRef;
@@ -21,6 +21,7 @@ pub(super) enum Project {
     List(List),
     Show(Show),
     Set(Set),
+    Check(Check),
     Remove(Remove),
 }
 
@@ -32,6 +33,7 @@ Examples:
   trueup project add shop https://git.acme.dev/shop.git --auth env://SHOP_TOKEN --branch main
   trueup project add shop https://git.acme.dev/shop.git --webhook-secret file:///etc/trueup/shop-webhook
   trueup project add shop https://github.com/acme/shop --auth env://TOKEN --integration github
+  trueup project add shop https://github.com/acme/shop --auth env://TOKEN --integration github --webhook
   trueup project add shop https://git.acme.dev/shop.git --auth file:///etc/trueup/token --user deploy
   trueup project add shop .                        a repository on this machine
 
@@ -62,6 +64,9 @@ pub(super) struct Add {
     /// The repository's name on that forge, where the URL does not say it
     #[arg(long = "repository", value_name = "OWNER/NAME", value_parser = name_on_forge)]
     on_forge: Option<String>,
+    /// Make the repository's webhook on that forge; without --webhook-secret its secret is made, too
+    #[arg(long, requires = "integration")]
+    webhook: bool,
 }
 
 /// All projects, with how their last read went
@@ -89,6 +94,7 @@ Examples:
   trueup project set shop --branch release
   trueup project set shop --no-auth
   trueup project set shop --integration github      report on its pull requests there
+  trueup project set shop --webhook                make its webhook on the forge, or put it right
   trueup project set shop --disable                stop reading it; what runs goes on")]
 pub(super) struct Set {
     /// The project's name
@@ -136,12 +142,25 @@ pub(super) struct Set {
     /// Read the repository's name on its forge off its URL
     #[arg(long = "no-repository", conflicts_with = "on_forge")]
     no_on_forge: bool,
+    /// Make the repository's webhook on its forge, or put it right
+    #[arg(long, conflicts_with_all = ["no_webhook_secret", "no_integration"])]
+    webhook: bool,
     /// Stop reading it
     #[arg(long)]
     disable: bool,
     /// Read it again
     #[arg(long, conflicts_with = "disable")]
     enable: bool,
+}
+
+/// Say whether its webhook is there, active, and what the last delivery met with
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The project's name
+    name: ProjectName,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Forget a project; what runs goes on running
@@ -162,6 +181,7 @@ pub(super) async fn run(verb: &Project, context: Context<'_>) -> anyhow::Result<
         Project::List(verb) => list(verb, &client, terminal).await,
         Project::Show(verb) => show(verb, &client, terminal).await,
         Project::Set(verb) => set(verb, &client, terminal).await,
+        Project::Check(verb) => check(verb, &client, terminal).await,
         Project::Remove(verb) => {
             let path = format!("/projects/{}?force={}", verb.name, verb.force);
             let reply = client.tell(Method::DELETE, &path).await;
@@ -188,8 +208,43 @@ async fn add(verb: &Add, client: &Client, terminal: &mut Terminal) -> anyhow::Re
     };
     let project: ProjectView = client.send(Method::POST, "/projects", &body).await?;
     terminal.line(&format!("Project {} is watched: {}", project.name, project.url))?;
+    if verb.webhook {
+        set_up_webhook(&project.name, client, terminal).await?;
+    }
     terminal.note(Tone::Dim, &format!("next: trueup env add {}/production --provider docker", project.name))?;
     Ok(Outcome::Done)
+}
+
+/// Has the webhook made or put right, and shows what was done.
+async fn set_up_webhook(project: &ProjectName, client: &Client, terminal: &mut Terminal) -> anyhow::Result<()> {
+    let reply: Result<WebhookSetUp, ClientError> =
+        client.ask(Method::POST, &format!("/projects/{project}/webhook")).await;
+    let done = match reply {
+        Ok(done) => done,
+        Err(error) => return Err(missing::explain_project(client, project, error).await),
+    };
+    let verb = match done.change {
+        Change::Created => "created",
+        Change::Edited | Change::Unchanged => "put right",
+    };
+    terminal.line(&format!("The webhook of {} is {verb}: it delivers to {}", done.repository, done.url))?;
+    terminal.line(&format!("Its secret is {}", done.secret))?;
+    terminal.note(Tone::Dim, &format!("next: trueup project check {project}"))?;
+    Ok(())
+}
+
+async fn check(verb: &Check, client: &Client, terminal: &mut Terminal) -> anyhow::Result<Outcome> {
+    let reply: Result<ProjectCheck, ClientError> =
+        client.ask(Method::POST, &format!("/projects/{}/check", verb.name)).await;
+    let check = match reply {
+        Ok(check) => check,
+        Err(error) => return Err(missing::explain_project(client, &verb.name, error).await),
+    };
+    match verb.json {
+        true => terminal.json(&check)?,
+        false => findings::show(&check.findings, terminal)?,
+    }
+    Ok(if check.is_good() { Outcome::Done } else { Outcome::Unclear })
 }
 
 /// A repository's name on its forge.
@@ -291,15 +346,23 @@ async fn set(verb: &Set, client: &Client, terminal: &mut Terminal) -> anyhow::Re
         repository: set_or_unset(verb.on_forge.as_ref(), verb.no_on_forge),
         disabled: (verb.disable || verb.enable).then_some(verb.disable),
     };
+    let is_changed = change != ProjectPatch::default();
     anyhow::ensure!(
-        change != ProjectPatch::default(),
+        is_changed || verb.webhook,
         "nothing to change was named; `trueup project set --help` shows what there is"
     );
+    if !is_changed {
+        set_up_webhook(&verb.name, client, terminal).await?;
+        return Ok(Outcome::Done);
+    }
     let reply: Result<ProjectView, ClientError> =
         client.send(Method::PATCH, &format!("/projects/{}", verb.name), &change).await;
     match reply {
         Ok(project) => {
             terminal.line(&format!("Project {} is changed.", project.name))?;
+            if verb.webhook {
+                set_up_webhook(&project.name, client, terminal).await?;
+            }
             Ok(Outcome::Done)
         }
         Err(error) => Err(missing::explain_project(client, &verb.name, error).await),

@@ -16,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::daemon::gather::{Gathered, Gathering};
 use crate::daemon::nudges::{Consequence, consequence, projects_of};
+use crate::forge::ForgeKind;
 use crate::forge::event::Event;
 use crate::forge::webhook::parse;
 use crate::http::webhook::InboxBell;
 use crate::ids::ProjectName;
+use crate::metrics::{DeliveryOutcome, Metrics};
 use crate::reporter::Nudged;
 use crate::store::records::WaitingDelivery;
 use crate::store::{DELIVERIES_ROWS_MAX, Store, StoreError};
@@ -46,10 +48,11 @@ pub struct Intake {
     nudges: mpsc::UnboundedSender<Nudged>,
     gathering: Gathering,
     /// Deliveries that were looked at and are not settled yet, with the projects that are still to act on them.
-    open: BTreeMap<u64, usize>,
+    open: BTreeMap<u64, (usize, ForgeKind)>,
     seen: u64,
     settling: JoinSet<Vec<u64>>,
     since_swept: u64,
+    metrics: Metrics,
 }
 
 impl Intake {
@@ -59,6 +62,7 @@ impl Intake {
         store: Store,
         bell: Arc<InboxBell>,
         moved: Moved,
+        metrics: Metrics,
         stop: CancellationToken,
     ) -> (mpsc::UnboundedReceiver<Nudged>, JoinHandle<()>) {
         let (nudges, heard) = mpsc::unbounded_channel();
@@ -72,6 +76,7 @@ impl Intake {
             seen: 0,
             settling: JoinSet::new(),
             since_swept: 0,
+            metrics,
         };
         (heard, tokio::spawn(intake.run(stop)))
     }
@@ -142,6 +147,7 @@ impl Intake {
                     Ok(event) => event,
                     Err(why) => {
                         tracing::warn!(delivery = delivery.id, forge = %delivery.forge, why, "a delivery was set aside");
+                        self.metrics.delivered(delivery.forge, DeliveryOutcome::SetAside);
                         settled.push((delivery.id, Err(why)));
                         continue;
                     }
@@ -152,7 +158,8 @@ impl Intake {
                         if registered.is_none() {
                             registered = Some(self.store.projects().await?);
                         }
-                        projects_of(&event, registered.as_deref().unwrap_or_default()).into_iter().collect()
+                        let registered = registered.as_deref().unwrap_or_default();
+                        projects_of(&event, registered, &delivery.via).into_iter().collect()
                     }
                 };
                 let asked: Vec<(ProjectName, Consequence)> = projects
@@ -161,10 +168,11 @@ impl Intake {
                     .filter(|(_, asked)| *asked != Consequence::default())
                     .collect();
                 if asked.is_empty() {
+                    self.metrics.delivered(delivery.forge, DeliveryOutcome::Processed);
                     settled.push((delivery.id, Ok(())));
                     continue;
                 }
-                self.open.insert(delivery.id, asked.len());
+                self.open.insert(delivery.id, (asked.len(), delivery.forge));
                 for (project, asked) in asked {
                     self.gathering.add(project, delivery.id, asked, now);
                 }
@@ -193,7 +201,11 @@ impl Intake {
             }
         }
         tracing::debug!(project = %project, deliveries = gathered.deliveries.len(), moved = gathered.moved, nudges = written.len(), "deliveries were passed on");
+        let store = self.store.clone();
         self.settling.spawn(async move {
+            if let Err(error) = store.hear_of(&project, Timestamp::now()).await {
+                tracing::warn!(project = %project, %error, "that it was heard of cannot be noted; it is polled");
+            }
             for answer in written {
                 // Dropped unanswered is an answer, too: nobody is going to act on it.
                 drop(answer.await);
@@ -205,9 +217,10 @@ impl Intake {
     async fn settle(&mut self, passed_on: Vec<u64>) -> Result<(), StoreError> {
         let mut done = Vec::new();
         for delivery in passed_on {
-            if let Some(left) = self.open.get_mut(&delivery) {
+            if let Some((left, forge)) = self.open.get_mut(&delivery) {
                 *left -= 1;
                 if *left == 0 {
+                    self.metrics.delivered(*forge, DeliveryOutcome::Processed);
                     self.open.remove(&delivery);
                     done.push((delivery, Ok(())));
                 }

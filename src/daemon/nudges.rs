@@ -2,14 +2,18 @@
 //!
 //! A delivery is a nudge: of what it says only the place is kept. What is reported is read again from Git and the forge.
 
+use std::collections::BTreeSet;
+
 use crate::forge::event::{CommentAction, CommentOn, Event, EventKind, PullRequestAction};
 use crate::git::{Place, RemoteUrl};
-use crate::ids::ProjectName;
+use crate::ids::{IntegrationName, ProjectName};
 use crate::reporter::Nudge;
 use crate::store::records::Project;
 
 /// What someone on a forge begins a command with, at the beginning of a line.
 const COMMAND: &str = "/trueup";
+/// What the first line of each of Trueup's own comments holds.
+const MARK: &str = "trueup:";
 
 /// What follows from one delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +38,10 @@ pub(crate) fn consequence(event: &Event, project: &ProjectName) -> Consequence {
                 (CommentAction::Created, CommentOn::PullRequest(number)) if is_command(&comment.body) => {
                     Some(Nudge::Comment { project, number, comment_id: comment.id })
                 }
+                // What looks like a comment of Trueup's is gone: whether it is, is looked up at the forge.
+                (CommentAction::Deleted, CommentOn::PullRequest(number)) if is_marked(&comment.body) => {
+                    Some(Nudge::PullRequest { project, number })
+                }
                 _ => None,
             };
             Consequence { moved: false, nudge }
@@ -48,6 +56,11 @@ pub(crate) fn consequence(event: &Event, project: &ProjectName) -> Consequence {
     }
 }
 
+/// Whether the first line may be a marker of Trueup's; whose it is does not matter to a nudge.
+fn is_marked(body: &str) -> bool {
+    body.lines().next().is_some_and(|first| first.contains(MARK))
+}
+
 fn is_command(body: &str) -> bool {
     let begins = |line: &str| {
         line.trim_start()
@@ -57,13 +70,15 @@ fn is_command(body: &str) -> bool {
     body.lines().any(begins)
 }
 
-/// The projects whose repository an event is about, found by where that can be cloned from.
-pub(crate) fn projects_of(event: &Event, projects: &[Project]) -> Vec<ProjectName> {
+/// The projects whose repository an event is about, found by where that can be cloned from, among those that are reported to
+/// one of the integrations that it came through.
+pub(crate) fn projects_of(event: &Event, projects: &[Project], via: &BTreeSet<IntegrationName>) -> Vec<ProjectName> {
     let Some(repository) = &event.repository else { return Vec::new() };
     let places: Vec<(String, String)> =
         repository.clone_urls.iter().chain(&repository.web_url).filter_map(|url| place(url)).collect();
     let same = |project: &&Project| place(&project.url).is_some_and(|place| places.contains(&place));
-    projects.iter().filter(same).map(|project| project.name.clone()).collect()
+    let theirs = |project: &&Project| project.integration.as_ref().is_some_and(|name| via.contains(name));
+    projects.iter().filter(theirs).filter(same).map(|project| project.name.clone()).collect()
 }
 
 /// Host and path of a repository, the same however it is reached.

@@ -94,6 +94,7 @@ mod tests {
             allow_untracked: false,
             report_detail: Default::default(),
             plan_forks: false,
+            drift_issue: false,
             run_as: None,
             created_at: Timestamp::UNIX_EPOCH,
         }

@@ -27,7 +27,7 @@ use crate::outbox::{Desk, Outbox};
 use crate::pass::{Parts, Passes};
 use crate::provider::Connect;
 use crate::provider::registry::Registry;
-use crate::reporter::{self, Reporter, Ways};
+use crate::reporter::{self, HookParts, Hooks, Reporter, Ways};
 use crate::secret::Secrets;
 use crate::settings::Settings;
 use crate::store::{InboxBound, Store};
@@ -84,7 +84,7 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
     let bell = Arc::new(InboxBell::default());
     let pushed = background.clone();
     let moved: Moved = Arc::new(move |project| pushed.pushed(project));
-    let (nudges, intake) = Intake::start(store.clone(), Arc::clone(&bell), moved, stop.clone());
+    let (nudges, intake) = Intake::start(store.clone(), Arc::clone(&bell), moved, metrics.clone(), stop.clone());
     tasks.spawn(async move { ("the intake of deliveries", intake.await.is_ok()) });
     let outbox = Outbox::new(store.clone());
     let ways = Ways::new(store.clone(), connectors);
@@ -94,8 +94,9 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
         store: store.clone(),
         git,
         passes: passes.clone(),
-        ways,
+        ways: Arc::clone(&ways),
         outbox: outbox.clone(),
+        events: events.clone(),
         installation: store.installation().await.context("the store cannot be read")?,
         public_url: settings.public_url.clone(),
         poll: settings.poll_interval,
@@ -103,6 +104,14 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
         heads: Arc::default(),
     };
     tasks.spawn(always("reporting", Reporter::new(reporting, nudges).run(stop.clone())));
+    let hooks = Hooks::new(HookParts {
+        store: store.clone(),
+        ways,
+        secrets: secrets.clone(),
+        metrics: metrics.clone(),
+        public_url: settings.public_url.clone(),
+        state_dir: settings.state_dir.clone(),
+    });
     let webhooks = Webhooks::new(store.clone(), secrets.clone(), webhook_settings(&settings), bell);
     if !settings.offline {
         let pace = integration::Pace { interval: settings.integrations.interval, jitter: settings.integrations.jitter };
@@ -127,6 +136,7 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
         audit,
         providers,
         webhooks,
+        hooks,
         nudge: Arc::new(background),
         operators: settings.socket_group.as_str().into(),
         streams: TokenStreams::default(),
@@ -204,7 +214,6 @@ fn webhook_settings(settings: &Settings) -> WebhookSettings {
     let limits = &settings.webhooks;
     WebhookSettings {
         max_body_bytes: usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX),
-        github_secret: limits.github_secret.clone(),
         inbox: InboxBound::default(),
     }
 }

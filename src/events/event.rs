@@ -19,6 +19,10 @@ pub enum EventType {
     IntegrationHealthChanged,
     /// An integration was forgotten.
     IntegrationRemoved,
+    /// What runs was changed outside Trueup, or what was changed so is something else than before.
+    DriftDetected,
+    /// Nothing that runs is changed outside Trueup any more.
+    DriftResolved,
 }
 
 /// No event has this word.
@@ -31,11 +35,13 @@ pub struct UnknownEvent {
 
 impl EventType {
     /// Every event.
-    pub const ALL: [EventType; 4] = [
+    pub const ALL: [EventType; 6] = [
         EventType::IntegrationCreated,
         EventType::IntegrationUpdated,
         EventType::IntegrationHealthChanged,
         EventType::IntegrationRemoved,
+        EventType::DriftDetected,
+        EventType::DriftResolved,
     ];
 
     /// The event's word: its noun, a dot, and what happened.
@@ -45,6 +51,8 @@ impl EventType {
             EventType::IntegrationUpdated => "integration.updated",
             EventType::IntegrationHealthChanged => "integration.health_changed",
             EventType::IntegrationRemoved => "integration.removed",
+            EventType::DriftDetected => "drift.detected",
+            EventType::DriftResolved => "drift.resolved",
         }
     }
 }

@@ -85,8 +85,9 @@ pub trait Forge: Send + Sync + std::fmt::Debug {
         Err(self.unsupported("take an issue", "report to a webhook instead"))
     }
 
-    /// Closes an issue; one that is closed or gone is left so.
-    async fn close_issue(&self, _: &RepositoryPath, _: &str) -> Result<(), ForgeError> {
+    /// Closes an issue: the known one, else the open one with the marker, written by this very account. One that is closed
+    /// or gone is left so.
+    async fn close_issue(&self, _: &RepositoryPath, _known: Option<&str>, _marker: &str) -> Result<(), ForgeError> {
         Err(self.unsupported("close an issue", "it has none of ours"))
     }
 

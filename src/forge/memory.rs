@@ -268,10 +268,17 @@ impl Forge for MemoryForge {
         upsert(&place, "memory: issue", known_id.as_deref(), marker, body).await
     }
 
-    async fn close_issue(&self, repository: &RepositoryPath, id: &str) -> Result<(), ForgeError> {
+    async fn close_issue(
+        &self,
+        repository: &RepositoryPath,
+        known: Option<&str>,
+        marker: &str,
+    ) -> Result<(), ForgeError> {
         let mut contents = self.enter()?;
         contents.writes += 1;
-        let found = contents.issues.iter_mut().find(|issue| issue.repository == *repository && issue.id == id);
+        let found = contents.issues.iter_mut().find(|issue| {
+            issue.repository == *repository && known.map_or(issue.body.contains(marker), |id| issue.id == id)
+        });
         if let Some(issue) = found {
             issue.open = false;
         }

@@ -63,6 +63,18 @@ pub(crate) async fn upsert(
     Ok(texts.create(body).await?.after(Change::Created))
 }
 
+/// The text that is known, or else the one with the marker.
+pub(crate) async fn known_or_found(
+    texts: &dyn Texts,
+    known_id: Option<&str>,
+    marker: &str,
+) -> Result<Option<String>, ForgeError> {
+    match known_id {
+        Some(id) => Ok(Some(id.to_owned())),
+        None => Ok(texts.find(marker).await?.map(|(standing, _)| standing.id)),
+    }
+}
+
 /// Whether two texts are one, whichever line ends and final newlines a forge keeps.
 pub(crate) fn same_text(a: &str, b: &str) -> bool {
     a.trim_end().lines().eq(b.trim_end().lines())

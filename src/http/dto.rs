@@ -26,6 +26,8 @@ pub use work::{
 };
 
 use crate::authority::Role;
+pub use crate::forge::api::Change;
+pub use crate::reporter::{LastDelivery, ProjectCheck, WebhookSetUp, WebhookState};
 pub use crate::store::records::{
     DeliveryState, JournalEntry, ReadState, ReadStatus, RegisteredService, ReplicaHealth, ReportState, Run as RunView,
     RunKind, RunLine, RunState,

@@ -35,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pass::Passes;
 use crate::provider::Connect;
+use crate::reporter::Hooks;
 use crate::store::Store;
 use crate::sync::Syncs;
 
@@ -59,6 +60,8 @@ pub struct ApiState {
     pub providers: Arc<dyn Connect>,
     /// What deliveries of webhooks are proven with.
     pub webhooks: webhook::Webhooks,
+    /// Webhooks at forges.
+    pub hooks: Hooks,
     /// Registered outside services.
     pub catalog: Catalog,
     /// Whoever tells events.

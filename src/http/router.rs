@@ -48,6 +48,8 @@ fn table() -> Vec<Guarded> {
         (Read, routes!(projects::show::show)),
         (Configure, routes!(projects::update::update)),
         (Configure, routes!(projects::remove::remove)),
+        (Configure, routes!(projects::webhook::set_up)),
+        (Refresh, routes!(projects::check::check)),
         (Read, routes!(environments::list::list)),
         (Configure, routes!(environments::create::create)),
         (Read, routes!(environments::show::show)),

@@ -59,7 +59,7 @@ pub const USERNAME: &str = "username";
 pub const TOKEN_HOSTS: &str = "token_hosts";
 /// A repository of the registry that a connection test reads.
 pub const TEST_REPOSITORY: &str = "test_repository";
-/// The auth reference of the secret that webhooks are signed with.
+/// The auth reference of the secret that an App's or an organisation's webhook is signed with.
 pub const WEBHOOK_SECRET: &str = "webhook_secret";
 /// The health that a `memory` integration reports.
 pub const HEALTH: &str = "health";
@@ -73,14 +73,11 @@ fn known(provider: IntegrationProvider) -> &'static [(&'static str, Holds)] {
             (APP_ID, Holds::AppId),
             (WEBHOOK_SECRET, Holds::Reference),
         ],
-        IntegrationProvider::Forge(ForgeKind::Bitbucket | ForgeKind::BitbucketServer) => &[
-            (ALLOW_UNENCRYPTED, Holds::Flag),
-            (ALLOWED_HOSTS, Holds::Hosts),
-            (USERNAME, Holds::Text),
-            (WEBHOOK_SECRET, Holds::Reference),
-        ],
+        IntegrationProvider::Forge(ForgeKind::Bitbucket | ForgeKind::BitbucketServer) => {
+            &[(ALLOW_UNENCRYPTED, Holds::Flag), (ALLOWED_HOSTS, Holds::Hosts), (USERNAME, Holds::Text)]
+        }
         IntegrationProvider::Forge(ForgeKind::Gitlab | ForgeKind::Gitea | ForgeKind::Forgejo) => {
-            &[(ALLOW_UNENCRYPTED, Holds::Flag), (ALLOWED_HOSTS, Holds::Hosts), (WEBHOOK_SECRET, Holds::Reference)]
+            &[(ALLOW_UNENCRYPTED, Holds::Flag), (ALLOWED_HOSTS, Holds::Hosts)]
         }
         IntegrationProvider::Harbor | IntegrationProvider::Oci => &[
             (ALLOW_UNENCRYPTED, Holds::Flag),

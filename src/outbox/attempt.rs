@@ -34,11 +34,11 @@ pub(super) async fn post(forge: &dyn Forge, posting: Posting, stands: Option<&Po
             request.known_id = known;
             forge.upsert_issue(&request).await.map(Stands::from)
         }
-        Posting::CloseIssue { repository } => match known {
+        Posting::CloseIssue { repository, marker } => {
+            let closed = forge.close_issue(&repository, known.as_deref(), &marker).await;
             // The id stays known: the issue is opened again where the same drifts again.
-            Some(id) => forge.close_issue(&repository, &id).await.map(|()| Stands { id: Some(id), url: None }),
-            None => Ok(Stands::default()),
-        },
+            closed.map(|()| Stands { id: known, url: None })
+        }
     };
     Report::from(result)
 }

@@ -137,11 +137,6 @@ impl Desk {
         for report in self.store.due_reports(Timestamp::now(), PAGE).await? {
             self.begin(report).await?;
         }
-        let (depth, oldest) = self.store.outbox_depth().await?;
-        let age = oldest.map_or(Duration::ZERO, |oldest| {
-            Duration::try_from(Timestamp::now().duration_since(oldest)).unwrap_or_default()
-        });
-        self.metrics.outbox(depth, age);
         let due = self.store.next_report_due().await?;
         let until = |at: Timestamp| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
         // What is due and was not begun has its way taken: the end of that is what wakes.
@@ -175,6 +170,13 @@ impl Desk {
         };
         if self.offline && !report.by_hand {
             let skipped = Report::<Stands>::skipped_offline().error.unwrap_or_default();
+            let operation = attempt::operation(&posting);
+            self.metrics.annotated(forge.kind(), operation, AttemptStatus::SkippedOffline, Duration::ZERO);
+            tracing::warn!(
+                integrationId = %integration, provider = forge.kind().word(), operation = posting.kind(),
+                prNumber = report.pull, commitSha = report.commit.as_ref().map(ToString::to_string),
+                report = report.id, "not sent, as the daemon is offline by its settings; it is kept for posting by hand"
+            );
             return self.store.end_report(report.id, PostEnd::Skipped { error: skipped }, Timestamp::now()).await;
         }
         self.busy.insert(integration.clone());

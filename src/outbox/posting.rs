@@ -27,6 +27,8 @@ pub enum Posting {
     CloseIssue {
         /// The repository.
         repository: RepositoryPath,
+        /// What tells the issue from all others.
+        marker: String,
     },
 }
 
@@ -62,7 +64,7 @@ pub struct About {
 impl About {
     /// The topic of a posting about this. An issue and its end are one topic; so are the statuses of a request's heads,
     /// one after the other.
-    fn topic(&self, posting: &Posting) -> String {
+    pub(super) fn topic(&self, posting: &Posting) -> String {
         let kind = match posting {
             Posting::CloseIssue { .. } => "issue",
             other => other.kind(),

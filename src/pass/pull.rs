@@ -15,6 +15,7 @@ use crate::pass::read::Origin;
 use crate::pass::{PassError, Passes, Reading, Sight, Site, fork, tracked_ref, unprobeable};
 use crate::plan::{Plan, PlanOptions};
 use crate::report::detail::ReportDetail;
+use crate::report::drift::DriftReport;
 use crate::report::mask::Leaving;
 use crate::report::parts::{Plans, sort};
 use crate::report::pull::{
@@ -102,6 +103,23 @@ impl Passes {
         }
         let [reference, ..] = head_refs(number);
         Err(PassError::NoRef { project: project.name, reference })
+    }
+
+    /// What a latest plan says was changed outside Trueup, masked; `None` where nothing of it may leave the house, or
+    /// where the file was read anew since.
+    ///
+    /// # Errors
+    /// [`PassError`] where the environment is gone, switched off, or its file cannot be read again.
+    pub async fn changed_outside(&self, plan: &Plan, detail: ReportDetail) -> Result<Option<DriftReport>, PassError> {
+        let site = self.enabled(&plan.environment).await?;
+        let registered = self.parts.store.services(&plan.environment).await?;
+        let reading = match self.seen.reading(&site.project, &site.environment, &registered) {
+            Some(reading) => Some(Reading::clone(&reading)),
+            None => self.read_remembered(&site).await?,
+        };
+        let Some(reading) = reading.filter(|reading| reading.commit == plan.commit) else { return Ok(None) };
+        let base = self.parts.store.base(&plan.environment).await?;
+        Ok(DriftReport::of(plan, &base, &reading.declared, detail))
     }
 
     /// What merging a pull request and then syncing would change, in every environment that tracks its target.

@@ -1,8 +1,7 @@
 //! The status of a tracked branch's commit: in sync, or awaiting one.
 
-use crate::ids::EnvironmentRef;
+use crate::ids::{EnvironmentRef, PlanDigest};
 use crate::outbox::{About, Posting, Unposted};
-use crate::plan::Plan;
 use crate::report::status::{Branch, Naming, of_branch};
 use crate::reporter::Parts;
 use crate::reporter::texts::{Place, status_request};
@@ -33,7 +32,7 @@ async fn report_once(parts: &Parts, id: &EnvironmentRef) -> Result<(), Unposted>
         (ReadState::Ok | ReadState::FetchFailed | ReadState::Disabled, _) => return Ok(()),
     };
     let shared = parts.ways.is_shared(&id.project, &way).await?;
-    let link = link(parts, id, plan.as_ref());
+    let link = link(parts, id, plan.as_ref().map(|plan| &plan.digest));
     let place = Place {
         repository: &way.repository,
         limits: way.forge.limits(),
@@ -62,10 +61,11 @@ fn tracked_branch(environment: &Environment) -> Option<String> {
     (!name.starts_with("refs/") && !name.contains('*')).then(|| name.to_owned())
 }
 
-fn link(parts: &Parts, id: &EnvironmentRef, plan: Option<&Plan>) -> Option<String> {
+/// Where people read of an environment, or of its plan.
+pub(super) fn link(parts: &Parts, id: &EnvironmentRef, plan: Option<&PlanDigest>) -> Option<String> {
     let url = parts.public_url.as_ref()?;
     Some(match plan {
-        Some(plan) => format!("{url}/api/v1/plans/{}", plan.digest),
+        Some(plan) => format!("{url}/api/v1/plans/{plan}"),
         None => format!("{url}/api/v1/projects/{}/environments/{}", id.project, id.environment),
     })
 }

@@ -1,14 +1,18 @@
 //! Requests of repositories whose forge delivers no webhooks here: noticed by asking.
 //!
+//! Whether a forge delivers shows in deliveries that come, not in a secret that is registered: a webhook that was never set
+//! up, or was removed, leaves nothing unnoticed.
+//!
 //! Git is asked first, which costs the forge little: where no request's head moved, its API is not asked at all. Closing and
 //! retargeting move no head, so the API is asked now and then all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use tracing::Instrument as _;
 
 use crate::forge::api::PullRequest;
 use crate::ids::ProjectName;
@@ -18,6 +22,8 @@ use crate::store::records::{Project, PullRow, PullStage};
 
 /// The longest that a request's state is believed without asking the forge.
 const BELIEVED: SignedDuration = SignedDuration::from_mins(10);
+/// How long after a delivery that told of a move a project is not asked about.
+const HEARD: SignedDuration = SignedDuration::from_hours(24);
 /// Projects that are asked about at once.
 const AT_ONCE: usize = 8;
 
@@ -28,7 +34,7 @@ fn lock(heads: &Heads) -> MutexGuard<'_, BTreeMap<ProjectName, u64>> {
     heads.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Looks at every project that is reported on and gets no deliveries.
+/// Looks at every project that is reported on and got no delivery lately.
 pub(super) async fn poll(parts: &Parts) {
     let projects = match parts.store.projects().await {
         Ok(projects) => projects,
@@ -37,8 +43,15 @@ pub(super) async fn poll(parts: &Parts) {
             return;
         }
     };
+    let heard = match parts.store.heard_since(Timestamp::now().saturating_sub(HEARD).unwrap_or(Timestamp::MIN)).await {
+        Ok(heard) => heard,
+        Err(error) => {
+            tracing::error!(%error, "whose deliveries came cannot be read: all are asked");
+            BTreeSet::new()
+        }
+    };
     let silent =
-        |project: &&Project| project.integration.is_some() && project.webhook_secret.is_none() && !project.disabled;
+        |project: &&Project| project.integration.is_some() && !heard.contains(&project.name) && !project.disabled;
     let silent: Vec<&Project> = projects.iter().filter(silent).collect();
     for some in silent.chunks(AT_ONCE) {
         join_all(some.iter().map(|project| poll_one(parts, project))).await;
@@ -57,9 +70,14 @@ async fn poll_one(parts: &Parts, project: &Project) {
 async fn look(parts: &Parts, project: &Project) -> Result<(), String> {
     let text = |error: Unposted| error.to_string();
     let Some(way) = parts.ways.to(&project.name).await.map_err(text)? else { return Ok(()) };
+    let span = way.span(&project.name, "poll");
+    look_through(parts, project, &way).instrument(span).await
+}
+
+async fn look_through(parts: &Parts, project: &Project, way: &Way) -> Result<(), String> {
     let known = parts.store.pulls(&project.name).await.map_err(|error| error.to_string())?;
     let now = Timestamp::now();
-    if !asks_forge(parts, project, &way, &known, now).await? {
+    if !asks_forge(parts, project, way, &known, now).await? {
         return Ok(());
     }
     let open = way.forge.list_open_pull_requests(&way.repository).await.map_err(|error| error.to_string())?;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::forge::ForgeError;
 use crate::forge::api::{self, PullRequest};
 use crate::ids::EnvironmentName;
 use crate::outbox::{About, Posting, Unposted};
 use crate::pass::{PassError, PullFacts};
-use crate::report::pull::{AfterMerge, PullOutcome, PullReport, PullState};
+use crate::report::pull::{AfterMerge, EnvironmentReport, NotPlanned, PullOutcome, PullReport, PullState};
 use crate::reporter::texts::{self, Place};
 use crate::reporter::{ACTOR, Parts, Way};
 use crate::store::StoreError;
@@ -68,7 +69,7 @@ impl From<PassError> for Failed {
 
 /// Reports on a request, and notes when it is due again.
 pub(super) async fn report(parts: &Parts, row: PullRow) -> Result<(), StoreError> {
-    let span = tracing::info_span!("pull request", project = %row.project, prNumber = row.number, operation = "report");
+    let span = tracing::info_span!("pull request", project = %row.project, prNumber = row.number, operation = "report", integrationId = Empty, provider = Empty, commitSha = Empty);
     async {
         match report_once(parts, &row).await {
             Ok(()) => Ok(()),
@@ -97,8 +98,11 @@ async fn report_once(parts: &Parts, row: &PullRow) -> Result<(), Failed> {
     let Some(way) = parts.ways.to(&row.project).await? else {
         return Err(Failed::Never(format!("{} has no integration", row.project)));
     };
+    let span = tracing::Span::current();
+    span.record("integrationId", way.integration.as_str()).record("provider", way.forge.kind().word());
     let read = way.forge.read_pull_request(&way.repository, row.number).await?;
     let facts = facts(&read)?;
+    span.record("commitSha", facts.head.as_str());
     let report = parts.passes.pull_report(&row.project, row.number, &facts, ACTOR).await?;
     leave(parts, &way, row, &report).await?;
     let kept = serde_json::to_string(&read)
@@ -125,9 +129,6 @@ fn facts(read: &PullRequest) -> Result<PullFacts, Failed> {
 
 /// Leaves what is to be said in the outbox.
 async fn leave(parts: &Parts, way: &Way, row: &PullRow, report: &PullReport) -> Result<(), Failed> {
-    if report.state == PullState::Closed || report.environments.is_empty() {
-        return Ok(());
-    }
     let link = parts
         .public_url
         .as_ref()
@@ -147,7 +148,24 @@ async fn leave(parts: &Parts, way: &Way, row: &PullRow, report: &PullReport) -> 
         commit: Some(report.head.clone()),
         heard_at,
     };
-    parts.outbox.put(about(None, row.heard_at), &texts::comment(report, &place)).await?;
+    let comment = texts::comment(report, &place);
+    let is_shown =
+        |of: &EnvironmentReport| !matches!(of.outcome, PullOutcome::NotPlanned { why: NotPlanned::ReportsOff });
+    if report.state == PullState::Closed || !report.environments.iter().any(is_shown) {
+        // Where something was said before, it holds no longer: the request was closed, or leads elsewhere.
+        if parts.outbox.has_any(&about(None, None), &comment).await? {
+            parts.outbox.put(about(None, None), &comment).await?;
+        }
+        return Ok(());
+    }
+    parts.outbox.put(about(None, row.heard_at), &comment).await?;
+    // Where it says the same as before nobody looks whether it still stands.
+    if let Some(id) = parts.outbox.standing(&about(None, None), &comment).await?
+        && way.forge.read_comment(&way.repository, row.number, &id).await?.is_none()
+    {
+        tracing::info!("the comment is gone from the forge; it is written anew");
+        parts.outbox.put_anew(about(None, row.heard_at), &comment).await?;
+    }
     for of in &report.environments {
         let name = &of.environment;
         let texts: [Option<Posting>; 2] = [texts::status(report, name, &place), texts::check_run(report, name, &place)];

@@ -26,7 +26,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn style(&self) -> CommentStyle {
+    pub(super) fn style(&self) -> CommentStyle {
         let html = match self.limits.comment_form {
             CommentForm::Html => true,
             CommentForm::Plain => false,

@@ -36,6 +36,18 @@ pub struct Way {
     pub repository: RepositoryPath,
 }
 
+impl Way {
+    /// What carries every log line of something that is done through it: `prNumber` and `commitSha` are recorded by whoever
+    /// knows them.
+    pub fn span(&self, project: &ProjectName, operation: &'static str) -> tracing::Span {
+        let Way { integration, forge, repository: _ } = self;
+        tracing::info_span!(
+            "forge", integrationId = %integration, provider = forge.kind().word(), operation, project = %project,
+            prNumber = tracing::field::Empty, commitSha = tracing::field::Empty,
+        )
+    }
+}
+
 impl std::fmt::Debug for Ways {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Ways { .. }")

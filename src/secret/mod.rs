@@ -1,9 +1,11 @@
 //! Auth references: URIs that name a secret without holding it, and the keyed fingerprints by which secrets compare.
+//! A secret that Trueup makes itself is a file that such a reference names.
 //!
 //! Values are read when they are needed, handed on as [`secrecy::SecretString`], and kept nowhere. Must not know where
 //! the audit log is: whoever resolves brings a [`Witness`].
 
 mod fingerprint;
+pub mod generate;
 pub mod mask;
 mod resolve;
 

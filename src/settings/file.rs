@@ -14,7 +14,6 @@ use super::{
 use crate::events::event;
 use crate::live::quantity::{Bytes, DURATION_EXPECTED, Millis, SIZE_EXPECTED};
 use crate::secret::AuthRef;
-use crate::secret::InvalidAuthRef;
 
 const TOP: &[&str] = &[
     "state_dir",
@@ -36,7 +35,7 @@ const TOP: &[&str] = &[
 ];
 const GIT: &[&str] =
     &["allowed_hosts", "timeout", "fetch_timeout", "max_file", "max_mirror", "known_hosts", "accept_new_hosts"];
-const WEBHOOKS: &[&str] = &["max_body", "github_secret"];
+const WEBHOOKS: &[&str] = &["max_body"];
 const INTEGRATIONS: &[&str] = &["interval", "jitter", "timeout"];
 const NOTIFY: &[&str] = &["url", "secret", "events"];
 const LOG: &[&str] = &["format", "level"];
@@ -86,7 +85,6 @@ struct GitTable {
 #[serde(deny_unknown_fields)]
 struct WebhooksTable {
     max_body: Option<Spanned<Amount>>,
-    github_secret: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -243,15 +241,7 @@ fn git(table: GitTable, defaults: GitLimits) -> Result<GitLimits, Wrong> {
 }
 
 fn webhooks(table: WebhooksTable, defaults: WebhookLimits) -> Result<WebhookLimits, Wrong> {
-    let github_secret = match table.github_secret {
-        // The error never repeats the text: it may be the secret itself.
-        Some(text) => Some(text.get_ref().parse().map_err(|error: InvalidAuthRef| wrong(&text, error.to_string()))?),
-        None => None,
-    };
-    Ok(WebhookLimits {
-        max_body_bytes: size(table.max_body, 25 << 20)?.unwrap_or(defaults.max_body_bytes),
-        github_secret,
-    })
+    Ok(WebhookLimits { max_body_bytes: size(table.max_body, 25 << 20)?.unwrap_or(defaults.max_body_bytes) })
 }
 
 fn integrations(table: IntegrationsTable, defaults: IntegrationLooks) -> Result<IntegrationLooks, Wrong> {

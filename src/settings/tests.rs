@@ -38,7 +38,6 @@ known_hosts = "/etc/ssh/ssh_known_hosts"
 accept_new_hosts = true
 [webhooks]
 max_body = "1Mi"
-github_secret = "file:///etc/trueup/github-webhook"
 [integrations]
 interval = "30s"
 jitter = "1s"
@@ -72,11 +71,7 @@ level = "debug"
     assert_eq!((settings.git.timeout, settings.git.fetch_timeout), (Duration::from_secs(10), Duration::from_secs(300)));
     assert_eq!((settings.git.max_file_bytes, settings.git.max_mirror_bytes), (128 << 10, 1 << 30));
     assert!(settings.git.accept_new_hosts && settings.git.known_hosts.is_some());
-    let github_secret = settings.webhooks.github_secret.as_ref().map(ToString::to_string);
-    assert_eq!(
-        (settings.webhooks.max_body_bytes, github_secret.as_deref()),
-        (1 << 20, Some("file:///etc/trueup/github-webhook"))
-    );
+    assert_eq!(settings.webhooks.max_body_bytes, 1 << 20);
     let looks = settings.integrations;
     let seconds = Duration::from_secs;
     assert_eq!((looks.interval, looks.jitter, looks.timeout), (seconds(30), seconds(1), seconds(5)));
@@ -163,9 +158,6 @@ fn every_key_is_documented() {
         }
         "git.accept_new_hosts" => defaults.git.accept_new_hosts.to_string(),
         "webhooks.max_body" => Bytes(defaults.webhooks.max_body_bytes).to_string(),
-        "webhooks.github_secret" => {
-            defaults.webhooks.github_secret.as_ref().map_or("none".into(), |reference| reference.to_string())
-        }
         "integrations.interval" => duration(defaults.integrations.interval),
         "integrations.jitter" => duration(defaults.integrations.jitter),
         "integrations.timeout" => duration(defaults.integrations.timeout),

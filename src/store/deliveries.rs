@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::columns::{count, json, nanos, optional_text, optional_time, text, time, to_json, to_word, word};
+use super::columns::{
+    count, json, nanos, optional_json, optional_text, optional_time, text, time, to_json, to_word, word,
+};
 use super::error::is_constraint;
 use super::records::{Accepted, Delivery, DeliveryFilter, DeliveryState, NewDelivery, WaitingDelivery};
 use super::{Store, StoreError};
@@ -121,7 +123,7 @@ impl Store {
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         self.query(move |c| {
             let mut statement = c.prepare_cached(
-                "SELECT id, forge, project, headers, bytes, body FROM deliveries INDEXED BY deliveries_waiting
+                "SELECT id, forge, project, headers, bytes, body, via FROM deliveries INDEXED BY deliveries_waiting
                  JOIN delivery_bodies ON delivery = id WHERE state = 'received' AND id > ?1 ORDER BY id LIMIT 512",
             )?;
             let mut rows = statement.query([after])?;
@@ -135,6 +137,7 @@ impl Store {
                     id: count(row, 0)?,
                     forge: text(row, 1)?,
                     project: optional_text(row, 2)?,
+                    via: optional_json(row, 6)?.unwrap_or_default(),
                     headers: json(row, 3)?,
                     body: row.get(5)?,
                 });
@@ -183,6 +186,19 @@ impl Store {
     /// How many deliveries wait to be taken in.
     pub fn inbox_depth(&self) -> u64 {
         self.inner.waiting.rows.load(Ordering::Relaxed)
+    }
+
+    /// When the oldest delivery that waits came; `None` where none waits.
+    ///
+    /// # Errors
+    /// A database that refuses.
+    pub async fn inbox_oldest(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.query(|c| {
+            let sql = "SELECT received_at FROM deliveries INDEXED BY deliveries_waiting WHERE state = 'received'
+                       ORDER BY id LIMIT 1";
+            Ok(c.prepare_cached(sql)?.query_row([], |row| time(row, 0)).optional()?)
+        })
+        .await
     }
 
     /// Deliveries, newest first.
@@ -270,11 +286,12 @@ fn insert(c: &Connection, new: &NewDelivery) -> Result<Accepted, StoreError> {
         return Ok(Accepted::Duplicate(same));
     }
     let bytes = i64::try_from(new.body.len()).unwrap_or(i64::MAX);
+    let via = if new.via.is_empty() { None } else { Some(to_json(&new.via)?) };
     c.prepare_cached(
-        "INSERT INTO deliveries (forge, project, delivery_id, sha256, bytes, headers, state, received_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'received', ?7)",
+        "INSERT INTO deliveries (forge, project, delivery_id, sha256, bytes, headers, state, received_at, via)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'received', ?7, ?8)",
     )?
-    .execute(params![new.forge.word(), project, new.delivery_id, new.sha256, bytes, to_json(&new.headers)?, at])
+    .execute(params![new.forge.word(), project, new.delivery_id, new.sha256, bytes, to_json(&new.headers)?, at, via])
     .map_err(|error| match is_constraint(&error) {
         true => StoreError::NotFound("the project".into()),
         false => error.into(),

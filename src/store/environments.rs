@@ -9,7 +9,7 @@ use super::{Store, StoreError};
 use crate::ids::{EnvironmentRef, ProjectName};
 
 const COLUMNS: &str = "project, name, provider, settings, tracked, secrets, template_values, allow_host_paths, \
-                       allow_untracked, run_as, created_at, report_detail, plan_forks";
+                       allow_untracked, run_as, created_at, report_detail, plan_forks, drift_issue";
 
 fn environment(row: &Row<'_>) -> rusqlite::Result<Environment> {
     Ok(Environment {
@@ -25,6 +25,7 @@ fn environment(row: &Row<'_>) -> rusqlite::Result<Environment> {
         created_at: time(row, 10)?,
         report_detail: text(row, 11)?,
         plan_forks: row.get(12)?,
+        drift_issue: row.get(13)?,
     })
 }
 
@@ -49,8 +50,8 @@ impl Store {
             }
             c.execute(
                 "INSERT INTO environments (project, name, provider, settings, tracked, secrets, template_values,
-                    allow_host_paths, allow_untracked, run_as, created_at, report_detail, plan_forks)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                    allow_host_paths, allow_untracked, run_as, created_at, report_detail, plan_forks, drift_issue)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
                 params![
                     id.project.as_str(),
                     id.environment.as_str(),
@@ -64,7 +65,8 @@ impl Store {
                     environment.run_as,
                     at,
                     environment.report_detail.word(),
-                    environment.plan_forks
+                    environment.plan_forks,
+                    environment.drift_issue
                 ],
             )?;
             Ok(())
@@ -121,7 +123,8 @@ impl Store {
             }
             let changed = c.execute(
                 "UPDATE environments SET provider = ?3, settings = ?4, tracked = ?5, secrets = ?6, template_values = ?7,
-                    allow_host_paths = ?8, allow_untracked = ?9, run_as = ?10, report_detail = ?11, plan_forks = ?12
+                    allow_host_paths = ?8, allow_untracked = ?9, run_as = ?10, report_detail = ?11, plan_forks = ?12,
+                    drift_issue = ?13
                  WHERE project = ?1 AND name = ?2",
                 params![
                     id.project.as_str(),
@@ -135,7 +138,8 @@ impl Store {
                     after.allow_untracked,
                     after.run_as,
                     after.report_detail.word(),
-                    after.plan_forks
+                    after.plan_forks,
+                    after.drift_issue
                 ],
             )?;
             found(changed, id)

@@ -15,6 +15,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_reports.sql", include_str!("../../schema/sql/0004_reports.sql")),
     ("0005_outbox.sql", include_str!("../../schema/sql/0005_outbox.sql")),
     ("0006_users_and_refs.sql", include_str!("../../schema/sql/0006_users_and_refs.sql")),
+    ("0007_drift_and_hooks.sql", include_str!("../../schema/sql/0007_drift_and_hooks.sql")),
 ];
 
 /// Brings the database to the newest format.

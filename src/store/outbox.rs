@@ -34,7 +34,7 @@ fn report(row: &Row<'_>) -> rusqlite::Result<ReportRow> {
 
 impl Store {
     /// Puts a report into the outbox. One that waits on the same topic is superseded; nothing is put where the same text
-    /// waits already, or stands on the forge and nothing else waits. Returns the number that waits now, if any.
+    /// waits already, stands on the forge and nothing else waits, or was refused for good just before. Returns the number that waits now, if any.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] where the project does not exist.
@@ -59,6 +59,16 @@ impl Store {
                 .optional()?;
             if let Some((id, _)) = waiting {
                 supersede(c, id, at)?;
+            }
+            // What the forge refused for good is refused again: it waits for another text, or for someone to post it.
+            let refused: bool = c
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM outbox WHERE id = (SELECT max(id) FROM outbox WHERE topic = ?1)
+                                      AND state = 'failed' AND sha256 = ?2)",
+                )?
+                .query_row(params![new.topic, new.sha256], |row| row.get(0))?;
+            if refused {
+                return Ok(None);
             }
             if !posting && stands.as_deref() == Some(&new.sha256[..]) {
                 return Ok(None);
@@ -85,22 +95,6 @@ impl Store {
                 false => error.into(),
             })?;
             Ok(u64::try_from(c.last_insert_rowid()).ok())
-        })
-        .await
-    }
-
-    /// Drops what waits on a topic, unposted.
-    ///
-    /// # Errors
-    /// A database that refuses.
-    pub async fn drop_report(&self, topic: &str, at: Timestamp) -> Result<(), StoreError> {
-        let (topic, at) = (topic.to_owned(), nanos(at)?);
-        self.transact(move |c| {
-            c.execute(
-                "UPDATE outbox SET state = 'superseded', ended_at = ?2 WHERE topic = ?1 AND state = 'waiting'",
-                params![topic, at],
-            )?;
-            Ok(())
         })
         .await
     }
@@ -265,6 +259,47 @@ impl Store {
                 params![key, at],
             )?;
             Ok(())
+        })
+        .await
+    }
+
+    /// What stands on the forge on a topic; `None` where nothing does, or something waits to be said.
+    ///
+    /// # Errors
+    /// A database that refuses.
+    pub async fn standing(&self, topic: &str) -> Result<Option<Posted>, StoreError> {
+        let topic = topic.to_owned();
+        self.query(move |c| {
+            let sql = "SELECT remote_id, url, posted_at FROM posted WHERE topic = ?1 AND NOT EXISTS
+                         (SELECT 1 FROM outbox WHERE topic = ?1 AND state IN ('waiting', 'posting'))";
+            let posted = |row: &Row<'_>| Ok(Posted { remote_id: row.get(0)?, url: row.get(1)?, at: time(row, 2)? });
+            Ok(c.prepare_cached(sql)?.query_row([topic], posted).optional()?)
+        })
+        .await
+    }
+
+    /// Forgets what stands on a topic: it is gone from the forge.
+    ///
+    /// # Errors
+    /// A database that refuses.
+    pub async fn forget_standing(&self, topic: &str) -> Result<(), StoreError> {
+        let topic = topic.to_owned();
+        self.transact(move |c| {
+            c.execute("DELETE FROM posted WHERE topic = ?1", [topic])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether anything was ever to be said on a topic, so far as that is kept.
+    ///
+    /// # Errors
+    /// A database that refuses.
+    pub async fn has_topic(&self, topic: &str) -> Result<bool, StoreError> {
+        let topic = topic.to_owned();
+        self.query(move |c| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE topic = ?1) OR EXISTS (SELECT 1 FROM posted WHERE topic = ?1)";
+            Ok(c.prepare_cached(sql)?.query_row([topic], |row| row.get(0))?)
         })
         .await
     }

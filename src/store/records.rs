@@ -74,6 +74,8 @@ pub struct Environment {
     pub report_detail: ReportDetail,
     /// Whether pull requests whose head is a fork's are planned.
     pub plan_forks: bool,
+    /// Whether what was changed outside Trueup is told in an issue on the forge.
+    pub drift_issue: bool,
     /// The system user that `local` processes run as.
     pub run_as: Option<String>,
     /// When it was registered.

@@ -90,8 +90,8 @@ impl Store {
             )?;
             let swept = c.execute("DELETE FROM outbox WHERE ended_at < ?1", [outbox])?;
             c.execute("DELETE FROM pulls WHERE stage = 'done' AND due_at IS NULL AND planned_at < ?1", [reports])?;
-            // What stands on the forge is found again there by its marker.
-            c.execute("DELETE FROM posted WHERE posted_at < ?1", [reports])?;
+            // What stands on the forge is found again there by its marker; that there is an issue to close is known from here.
+            c.execute("DELETE FROM posted WHERE posted_at < ?1 AND topic NOT LIKE 'issue %'", [reports])?;
             Ok(Swept { plans, lines, runs, audit, deliveries, reports: swept })
         })
         .await

@@ -96,6 +96,7 @@ impl Desk {
             allow_untracked: false,
             report_detail: Default::default(),
             plan_forks: false,
+            drift_issue: false,
             run_as: None,
             created_at: Timestamp::now(),
         };

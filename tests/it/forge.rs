@@ -269,7 +269,7 @@ async fn one_issue_is_written_closed_and_opened_again() {
         request.body = format!("{MARKER}\n2 changes");
         let found = forge.upsert_issue(&request).await.unwrap();
         assert_eq!((found.change, &found.id), (Change::Edited, &made.id), "{kind}");
-        forge.close_issue(&place, &made.id).await.unwrap();
+        forge.close_issue(&place, Some(&made.id), MARKER).await.unwrap();
         let state = |world: &ForgeWorld| {
             let inner = world.inner();
             let issues = inner.state.repositories[REPOSITORY].issues();
@@ -281,7 +281,12 @@ async fn one_issue_is_written_closed_and_opened_again() {
         request.body = format!("{MARKER}\n3 changes");
         forge.upsert_issue(&request).await.unwrap();
         assert_eq!(state(&world), (true, request.body.clone()), "{kind}");
-        forge.close_issue(&place, "999999").await.unwrap();
+        forge.close_issue(&place, Some("999999"), MARKER).await.unwrap();
+        // One whose id was never learned is found by its marker.
+        forge.close_issue(&place, None, "<!-- another -->").await.unwrap();
+        assert!(state(&world).0, "{kind}");
+        forge.close_issue(&place, None, MARKER).await.unwrap();
+        assert!(!state(&world).0, "{kind}");
     }
 }
 

@@ -71,17 +71,23 @@ async fn an_environment_is_registered_merged_and_forgotten() {
     });
     let (status, made) = door.post(at, new).await;
     assert_eq!(status.as_u16(), 201, "{made}");
-    assert_eq!((&made["report_detail"], &made["plan_forks"]), (&json!("full"), &json!(false)));
+    assert_eq!(
+        (&made["report_detail"], &made["plan_forks"], &made["drift_issue"]),
+        (&json!("full"), &json!(false), &json!(false))
+    );
     let patch = json!({
         "settings": {"a": null, "c": "3"}, "secrets": {"db": null, "key": "env://KEY"}, "values": {"REGION": "us"},
-        "allow_untracked": true, "run_as": null, "report_detail": "names-only", "plan_forks": true
+        "allow_untracked": true, "run_as": null, "report_detail": "names-only", "plan_forks": true, "drift_issue": true
     });
     let (status, changed) = door.ask(Method::PATCH, &format!("{at}/staging"), Some(patch)).await;
     assert_eq!(status.as_u16(), 200, "{changed}");
     assert_eq!(changed["settings"], json!({"b": "2", "c": "3"}));
     assert_eq!(changed["secrets"], json!({"key": "env://KEY"}));
     assert_eq!((&changed["values"], &changed["run_as"]), (&json!({"REGION": "us"}), &Value::Null));
-    assert_eq!((&changed["report_detail"], &changed["plan_forks"]), (&json!("names-only"), &json!(true)));
+    assert_eq!(
+        (&changed["report_detail"], &changed["plan_forks"], &changed["drift_issue"]),
+        (&json!("names-only"), &json!(true), &json!(true))
+    );
     assert_eq!((&changed["allow_untracked"], &changed["allow_host_paths"]), (&json!(true), &json!(["/srv"])));
     assert_eq!(door.get(&format!("{at}/staging")).await.1, changed);
     assert_eq!(door.get(at).await.1.as_array().unwrap().len(), 2);

@@ -32,6 +32,8 @@ fn routes() -> Vec<(&'static str, String, Role, Option<Value>)> {
         ("GET", "/api/v1/projects/nope".into(), Viewer, None),
         ("PATCH", "/api/v1/projects/nope".into(), Admin, Some(json!({}))),
         ("DELETE", "/api/v1/projects/nope".into(), Admin, None),
+        ("POST", "/api/v1/projects/nope/webhook".into(), Admin, None),
+        ("POST", "/api/v1/projects/nope/check".into(), Operator, None),
         ("GET", "/api/v1/projects/nope/environments".into(), Viewer, None),
         ("POST", "/api/v1/projects/nope/environments".into(), Admin, Some(json!({}))),
         ("GET", env(""), Viewer, None),

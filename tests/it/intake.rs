@@ -10,10 +10,13 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trueup::daemon::{Intake, Moved};
+use trueup::events::{EventType, NewEvent};
 use trueup::forge::{ForgeKind, Headers};
 use trueup::http::webhook::InboxBell;
+use trueup::integration::{IntegrationProvider, IntegrationType};
+use trueup::metrics::Metrics;
 use trueup::reporter::{Nudge, Nudged};
-use trueup::store::records::{Accepted, DeliveryFilter, DeliveryState, NewDelivery};
+use trueup::store::records::{Accepted, DeliveryFilter, DeliveryState, Integration, NewDelivery};
 use trueup::store::{InboxBound, Store};
 
 use crate::store::project;
@@ -22,12 +25,32 @@ use crate::world::house::scratch;
 const PATIENCE: Duration = Duration::from_secs(30);
 const SHA: &str = "ec26c3e57ca3a959ca5aad62de7213c562f8c821";
 
+fn integration(name: &str) -> Integration {
+    Integration {
+        name: name.parse().unwrap(),
+        kind: IntegrationType::Scm,
+        provider: IntegrationProvider::Forge(ForgeKind::Github),
+        endpoint: "https://git.acme.dev".into(),
+        auth: None,
+        settings: Default::default(),
+        owner: String::new(),
+        created_at: Timestamp::now(),
+        updated_at: Timestamp::now(),
+    }
+}
+
+fn created(name: &str) -> NewEvent {
+    let (at, subject) = (Timestamp::now(), format!("integrations/{name}"));
+    NewEvent { at, kind: EventType::IntegrationCreated, subject, data: serde_json::json!({}) }
+}
+
 /// An inbox and whoever empties it.
 struct Desk {
     store: Store,
     bell: Arc<InboxBell>,
     moved: Arc<Mutex<Vec<String>>>,
     nudges: UnboundedReceiver<Nudged>,
+    metrics: Metrics,
     stop: CancellationToken,
     ended: JoinHandle<()>,
 }
@@ -35,18 +58,23 @@ struct Desk {
 impl Desk {
     fn start(store: Store) -> Self {
         let (bell, stop) = (Arc::new(InboxBell::default()), CancellationToken::new());
+        let metrics = Metrics::default();
         let moved = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&moved);
         let tell: Moved = Arc::new(move |project| told.lock().unwrap().push(project.to_string()));
-        let (nudges, ended) = Intake::start(store.clone(), Arc::clone(&bell), tell, stop.clone());
-        Desk { store, bell, moved, nudges, stop, ended }
+        let (nudges, ended) = Intake::start(store.clone(), Arc::clone(&bell), tell, metrics.clone(), stop.clone());
+        Desk { store, bell, moved, nudges, metrics, stop, ended }
     }
 
     async fn over(directory: &Path) -> Self {
         let store = Store::open(directory).unwrap();
+        for name in ["forge", "other"] {
+            store.add_integration(integration(name), created(name)).await.unwrap();
+        }
         for name in ["shop", "blog"] {
             let url = format!("https://git.acme.dev/acme/{name}.git");
-            store.add_project(trueup::store::records::Project { url, ..project(name) }).await.unwrap();
+            let integration = Some("forge".parse().unwrap());
+            store.add_project(trueup::store::records::Project { url, integration, ..project(name) }).await.unwrap();
         }
         Desk::start(store)
     }
@@ -84,11 +112,18 @@ impl Desk {
 }
 
 async fn put(store: &Store, project: Option<&str>, event: &str, body: &str) -> u64 {
+    // What was sent to no project came through the integration that both projects are reported to.
+    let via = if project.is_none() { &["forge"][..] } else { &[] };
+    put_via(store, project, via, event, body).await
+}
+
+async fn put_via(store: &Store, project: Option<&str>, via: &[&str], event: &str, body: &str) -> u64 {
     static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let new = NewDelivery {
         forge: ForgeKind::Github,
         project: project.map(|project| project.parse().unwrap()),
+        via: via.iter().map(|name| name.parse().unwrap()).collect(),
         delivery_id: Some(format!("delivery-{count}")),
         sha256: [0; 32],
         headers: Headers::of([("x-github-event", event.as_bytes())]),
@@ -234,6 +269,16 @@ async fn an_apps_delivery_finds_its_project_by_the_repository() {
     desk.emptied().await;
     assert_eq!(*desk.moved.lock().unwrap(), ["blog"]);
     assert_eq!(desk.store.delivery(stranger).await.unwrap().state, DeliveryState::Done, "nobody's, and no fault");
+
+    // Whoever knows another integration's secret moves nothing of this one's projects.
+    let foreign = put_via(&desk.store, None, &["other"], "push", &push("shop")).await;
+    let nobodys = put_via(&desk.store, None, &[], "push", &push("shop")).await;
+    desk.bell.ring();
+    desk.emptied().await;
+    assert_eq!(*desk.moved.lock().unwrap(), ["blog"]);
+    for id in [foreign, nobodys] {
+        assert_eq!(desk.store.delivery(id).await.unwrap().state, DeliveryState::Done);
+    }
 }
 
 #[tokio::test]
@@ -270,4 +315,37 @@ async fn old_deliveries_are_let_go_of_and_waiting_ones_never() {
     assert_eq!(store.sweep_deliveries(later).await.unwrap(), 1);
     assert!(store.delivery(old).await.is_err() && store.delivery_body(old).await.is_err());
     assert_eq!(store.delivery_body(waiting).await.unwrap(), b"{}");
+}
+
+#[tokio::test]
+async fn a_comment_of_ours_that_is_gone_has_its_request_looked_at_and_others_do_not() {
+    let directory = scratch();
+    let mut desk = Desk::over(directory.path()).await;
+    let deleted = |body: &str| comment(body, 5).replace("created", "deleted");
+    desk.deliver(Some("shop"), "issue_comment", &deleted("what someone wrote")).await;
+    desk.emptied().await;
+    desk.deliver(Some("shop"), "issue_comment", &deleted("<!-- trueup:0011:shop -->")).await;
+    let Nudged { nudge, taken } = desk.nudge().await;
+    assert_eq!(nudge, Nudge::PullRequest { project: "shop".parse().unwrap(), number: 7 });
+    taken.send(()).unwrap();
+    desk.emptied().await;
+}
+
+#[tokio::test]
+async fn what_became_of_deliveries_is_counted_and_whose_were_heard_is_noted() {
+    let directory = scratch();
+    let desk = Desk::over(directory.path()).await;
+    desk.deliver(Some("shop"), "push", &push("shop")).await;
+    desk.deliver(Some("blog"), "ping", "{}").await;
+    desk.deliver(Some("blog"), "push", "no JSON").await;
+    desk.emptied().await;
+    let text = desk.metrics.render();
+    let counted = |outcome: &str, count: u64| {
+        let line = format!("deliveries_total{{forge=\"github\",outcome=\"{outcome}\"}} {count}");
+        assert!(text.lines().any(|known| known == line), "{line}\n{text}");
+    };
+    counted("set_aside", 1);
+    counted("processed", 2);
+    let heard = desk.store.heard_since(Timestamp::UNIX_EPOCH).await.unwrap();
+    assert_eq!(heard, ["shop".parse().unwrap()].into(), "a ping tells of no move");
 }

@@ -30,7 +30,7 @@ async fn told(door: &Door) -> Vec<String> {
 async fn an_integration_is_registered_shown_changed_and_forgotten() {
     let Some(door) = door().await else { return };
     let new = json!({
-        "name": "forge", "provider": "gitea", "endpoint": "HTTPS://Git.Acme.Dev/", "auth": "env://FORGE_TOKEN",
+        "name": "forge", "provider": "github", "endpoint": "HTTPS://Git.Acme.Dev/", "auth": "env://FORGE_TOKEN",
         "settings": {"webhook_secret": "file:///etc/trueup/hook"}, "owner": "platform"
     });
     let (status, made) = door.post(AT, new.clone()).await;

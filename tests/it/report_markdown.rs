@@ -8,7 +8,7 @@ use trueup::ids::RunId;
 use trueup::live::field::FieldPath;
 use trueup::plan::{PlanOptions, Unknown};
 use trueup::report::annotations::{AnnotationLevel, of_environment};
-use trueup::report::cloudevent::event;
+use trueup::report::cloudevent::envelope;
 use trueup::report::detail::ReportDetail;
 use trueup::report::drift::{DriftReport, issue};
 use trueup::report::markdown::{CommentContext, CommentStyle, LengthUnit, comment, has_marker, marker, summary};
@@ -220,7 +220,8 @@ fn drift_from_outside_is_an_issue_and_an_event() {
     assert_eq!(found.fields(), 1, "what waits is not drift from outside");
     let said = issue(&found, &context(GITHUB));
     insta::assert_snapshot!("issue", format!("{}\n\n{}", said.title, said.body).replace(found.plan.short(), "DIGEST"));
-    let mut body = event(&found, INSTALLATION, "event-1", "2026-11-21T03:00:00Z".parse().unwrap());
+    let (subject, at) = ("projects/shop/environments/production", "2026-11-21T03:00:00Z".parse().unwrap());
+    let mut body = envelope(INSTALLATION, "1", "dev.trueup.drift.detected", subject, at, &found.data());
     body["data"]["plan"] = "DIGEST".into();
     insta::assert_json_snapshot!("cloudevent", body);
     assert_eq!(DriftReport::of(&made, &base, &declared, ReportDetail::Off), None);
@@ -228,10 +229,18 @@ fn drift_from_outside_is_an_issue_and_an_event() {
     let calm = plan(&declared, &base, &running(&base), &docker(), PlanOptions::default());
     let resolved = DriftReport::of(&calm, &base, &declared, ReportDetail::Full).unwrap();
     assert!(resolved.is_in_sync());
-    assert_eq!(
-        event(&resolved, INSTALLATION, "event-2", jiff::Timestamp::UNIX_EPOCH)["type"],
-        "dev.trueup.drift.resolved"
-    );
+
+    // What cannot be seen any more is still said, and a line that moved is no other drift.
+    let unknowns = [Unknown { service: Some("web".parse().unwrap()), field: None, why: "gone".into() }];
+    let unseen = resolved.clone().with_unseen(&found.services, &unknowns);
+    assert!(unseen.says_the_same_as(&found.services) && !unseen.is_in_sync());
+    let elsewhere = [Unknown { service: Some("worker".parse().unwrap()), ..unknowns[0].clone() }];
+    assert!(resolved.with_unseen(&found.services, &elsewhere).is_in_sync());
+    let mut moved = found.clone();
+    moved.services[0].changes[0].at = None;
+    assert!(moved.says_the_same_as(&found.services));
+    moved.services[0].changes[0].live = trueup::report::mask::PublicValue::Absent;
+    assert!(!moved.says_the_same_as(&found.services));
 }
 
 #[test]

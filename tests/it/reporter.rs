@@ -1,136 +1,15 @@
 //! Does what is said on a forge say what is so: one comment, the right one, whatever happens on the way?
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
 use trueup::forge::ForgeKind;
-use trueup::forge::api::SharedForge;
-use trueup::git::{Git, GitSettings};
-use trueup::ids::ProjectName;
-use trueup::metrics::Metrics;
-use trueup::outbox::{Desk, Outbox};
-use trueup::reporter::{Nudge, Nudged, Parts, Reporter, Ways};
-use trueup::store::records::{ReportFilter, ReportRow, ReportState};
+use trueup::reporter::{Nudge, Nudged};
+use trueup::store::records::ReportState;
 
-use crate::world::forge::ForgeWorld;
 use crate::world::forge::fault::Fault;
-use crate::world::forge::state::Text;
-use crate::world::house::{House, file, operator};
-use crate::world::reporting::register;
-
-const REPOSITORY: &str = "acme/shop";
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn web(level: &str) -> String {
-    file(&format!("web:\n  image: acme/web:1\n  env: {{LOG_LEVEL: {level}}}"))
-}
-
-/// A house whose repository is on a forge, with what reports on it.
-struct Office {
-    world: ForgeWorld,
-    house: House,
-    outbox: Outbox,
-    nudges: mpsc::UnboundedSender<Nudged>,
-    stop: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
-    offline: bool,
-    app: bool,
-}
-
-impl Office {
-    async fn open(kind: ForgeKind, app: bool) -> Self {
-        let world = ForgeWorld::start(kind);
-        world.create(REPOSITORY, &[(".trueup.yml", &web("info"))]);
-        let house = House::new("web:\n  image: acme/web:1").await;
-        register(&house, &world, REPOSITORY).await;
-        let (nudges, _) = mpsc::unbounded_channel();
-        let outbox = Outbox::new(house.store.clone());
-        let stop = CancellationToken::new();
-        let mut office = Office { world, house, outbox, nudges, stop, tasks: Vec::new(), offline: false, app };
-        office.begin().await;
-        office
-    }
-
-    fn forge(&self) -> SharedForge {
-        if self.app { self.world.connect_app() } else { self.world.connect() }
-    }
-
-    /// Starts reporter and desk, as a daemon does.
-    async fn begin(&mut self) {
-        let store = self.house.store.clone();
-        let forge = self.forge();
-        let ways = Ways::through(store.clone(), move |_| Ok(Arc::clone(&forge)));
-        let (nudges, heard) = mpsc::unbounded_channel();
-        let parts = Parts {
-            store: store.clone(),
-            git: Git::new(GitSettings::new(self.house.state.path().join("mirrors"))),
-            passes: self.house.passes.clone(),
-            ways: Arc::clone(&ways),
-            outbox: self.outbox.clone(),
-            installation: store.installation().await.unwrap(),
-            public_url: Some("https://trueup.acme.dev".into()),
-            poll: Duration::from_secs(3600),
-            offline: true,
-            heads: Arc::default(),
-        };
-        let desk = Desk::new(store, self.outbox.clone(), ways, Metrics::default(), self.offline);
-        self.stop = CancellationToken::new();
-        self.nudges = nudges;
-        self.tasks = vec![
-            tokio::spawn(Reporter::new(parts, heard).run(self.stop.clone())),
-            tokio::spawn(desk.run(self.stop.clone())),
-        ];
-    }
-
-    /// Ends both at once, as a kill does.
-    async fn kill(&mut self) {
-        for task in self.tasks.drain(..) {
-            task.abort();
-            drop(task.await);
-        }
-    }
-
-    async fn nudge(&self, number: u64) {
-        let (taken, answer) = oneshot::channel();
-        let nudge = Nudge::PullRequest { project: project(), number };
-        self.nudges.send(Nudged { nudge, taken }).unwrap();
-        answer.await.unwrap();
-    }
-
-    fn comments(&self, number: u64) -> Vec<Text> {
-        self.world.comments(REPOSITORY, number)
-    }
-
-    async fn reports(&self) -> Vec<ReportRow> {
-        self.house.store.reports(ReportFilter { project: None, state: None, limit: 500 }).await.unwrap()
-    }
-
-    /// Waits until nothing is left to say.
-    async fn quiet(&self) {
-        until("nothing is left to say", async || {
-            let rows = self.reports().await;
-            let due = self.house.store.next_pull_due().await.unwrap();
-            let soon = due.is_some_and(|at| at.duration_since(jiff::Timestamp::now()).as_secs() < 60);
-            !soon && rows.iter().all(|row| !matches!(row.state, ReportState::Waiting | ReportState::Posting))
-        })
-        .await;
-    }
-}
-
-fn project() -> ProjectName {
-    "shop".parse().unwrap()
-}
-
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
+use crate::world::house::operator;
+use crate::world::office::{Office, REPOSITORY, project, until, web};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pull_request_is_reported_on_from_its_opening_to_its_sync() {
@@ -344,4 +223,101 @@ async fn the_branch_says_what_awaits_a_sync() {
     office.quiet().await;
     let rows = office.reports().await;
     assert!(rows.iter().all(|row| row.kind == "status" && row.pull.is_none()), "{rows:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_comment_that_someone_deleted_is_made_anew_at_the_next_look() {
+    for kind in ForgeKind::ALL {
+        let office = Office::open(kind, false).await;
+        office.world.push(REPOSITORY, "louder", &[(".trueup.yml", &web("debug"))]);
+        let number = office.world.open_pull(REPOSITORY, "louder");
+        office.nudge(number).await;
+        office.quiet().await;
+        let first = office.comments(number)[0].clone();
+        office.world.delete_comment(REPOSITORY, &first.id.to_string());
+        assert!(office.comments(number).is_empty(), "{kind}");
+        // Nothing moved: what is to be said is the same as before.
+        office.nudge(number).await;
+        until("it is there again", async || !office.comments(number).is_empty()).await;
+        office.quiet().await;
+        let [again] = &office.comments(number)[..] else { panic!("{kind}: {:?}", office.comments(number)) };
+        assert_eq!((again.id != first.id, &again.body), (true, &first.body), "{kind}");
+    }
+}
+
+/// What the forge refuses for good is recorded once, however often it is planned.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_refused_is_not_offered_again_until_it_is_another() {
+    let office = Office::open(ForgeKind::Github, false).await;
+    office.world.push(REPOSITORY, "louder", &[(".trueup.yml", &web("debug"))]);
+    let number = office.world.open_pull(REPOSITORY, "louder");
+    office.world.fault("POST", "statuses", Fault::status(403));
+    office.nudge(number).await;
+    office.quiet().await;
+    let statuses = async || {
+        let rows = office.reports().await;
+        rows.iter().filter(|row| row.kind == "status").map(|row| row.state).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses().await, [ReportState::Failed]);
+    office.nudge(number).await;
+    office.quiet().await;
+    assert_eq!(statuses().await, [ReportState::Failed]);
+    office.world.push(REPOSITORY, "louder", &[(".trueup.yml", &web("trace"))]);
+    office.nudge(number).await;
+    office.quiet().await;
+    assert_eq!(statuses().await, [ReportState::Posted, ReportState::Failed]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_leads_elsewhere_or_is_closed_says_so_where_it_said_something() {
+    let office = Office::open(ForgeKind::Github, false).await;
+    office.world.push(REPOSITORY, "louder", &[(".trueup.yml", &web("debug"))]);
+    let number = office.world.open_pull(REPOSITORY, "louder");
+    let retarget = |branch: &str| {
+        let mut inner = office.world.inner();
+        let repository = inner.state.repositories.get_mut(REPOSITORY).unwrap();
+        repository.pulls.get_mut(&number).unwrap().base_branch = branch.to_owned();
+    };
+    retarget("attic");
+    office.nudge(number).await;
+    office.quiet().await;
+    assert!(office.comments(number).is_empty(), "nobody tracks that: nothing is said");
+    retarget("main");
+    office.nudge(number).await;
+    office.quiet().await;
+    assert!(office.comments(number)[0].body.contains("LOG_LEVEL"));
+    retarget("attic");
+    office.nudge(number).await;
+    office.quiet().await;
+    let body = office.comments(number)[0].body.clone();
+    assert!(
+        body.contains("No environment that is reported on tracks its target") && !body.contains("LOG_LEVEL"),
+        "{body}"
+    );
+    retarget("main");
+    office.nudge(number).await;
+    office.quiet().await;
+    office.world.close_pull(REPOSITORY, number);
+    office.nudge(number).await;
+    office.quiet().await;
+    let [comment] = &office.comments(number)[..] else { panic!("{:?}", office.comments(number)) };
+    assert!(comment.body.contains("was closed without being merged"), "{}", comment.body);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_request_is_planned_again_when_what_runs_moves_and_not_before_ten_minutes() {
+    let office = Office::open(ForgeKind::Github, false).await;
+    office.house.sync().await;
+    office.world.push(REPOSITORY, "louder", &[(".trueup.yml", &web("debug"))]);
+    let number = office.world.open_pull(REPOSITORY, "louder");
+    office.nudge(number).await;
+    office.quiet().await;
+    let store = &office.house.store;
+    let planned = store.pulls(&project()).await.unwrap().remove(0).planned_at.unwrap();
+    office.house.runtime.stop_by_hand(office.house.runtime.replicas().keys().next().unwrap());
+    office.house.passes.observe(&office.house.id).await.unwrap();
+    until("it is marked", async || store.next_pull_due().await.unwrap().is_some()).await;
+    let row = store.pulls(&project()).await.unwrap().remove(0);
+    assert_eq!(row.due_at.unwrap().duration_since(planned).as_secs(), 600);
+    assert_eq!(row.planned_at, Some(planned), "not planned yet");
 }

@@ -60,6 +60,7 @@ pub fn environment(id: &EnvironmentRef) -> Environment {
         allow_untracked: true,
         report_detail: ReportDetail::NamesOnly,
         plan_forks: true,
+        drift_issue: true,
         run_as: Some("shop".into()),
         created_at: at(1),
     }

@@ -18,19 +18,26 @@ const WEB: &str = "web:\n  image: acme/web:1\n";
 const SECRET: &str = "It's a Secret to Everybody";
 const BODY: &str = r#"{"zen":"x","hook_id":1}"#;
 
-/// A door to the project `shop`, whose webhook has [`SECRET`] behind a file, which is also that of `/hooks/github`.
+/// A door to the project `shop`, whose webhook has [`SECRET`] behind a file, which is also that of an integration with
+/// GitHub.
 async fn door(settings: impl FnOnce(&mut WebhookSettings)) -> Door {
     let house = House::new(WEB).await;
     let reference = secret_file(&house, "webhook", SECRET);
-    let mut limits = WebhookSettings {
-        max_body_bytes: 64 << 10,
-        github_secret: Some(reference.parse().unwrap()),
-        inbox: InboxBound::default(),
-    };
+    let mut limits = WebhookSettings { max_body_bytes: 64 << 10, inbox: InboxBound::default() };
     settings(&mut limits);
     let door = Door::open_with(house, "no-such-group", limits).await;
     set_secret(&door, json!(reference)).await;
+    add_github(&door, "github", &reference).await;
     door
+}
+
+/// Registers an integration with GitHub whose App signs with the secret behind `reference`.
+async fn add_github(door: &Door, name: &str, reference: &str) {
+    let new = json!({
+        "name": name, "provider": "github", "auth": "env://NO_TOKEN", "settings": {"webhook_secret": reference}
+    });
+    let (status, answer) = door.post("/api/v1/integrations", new).await;
+    assert_eq!(status.as_u16(), 201, "{answer}");
 }
 
 fn secret_file(house: &House, name: &str, value: &str) -> String {
@@ -330,4 +337,76 @@ async fn deliveries_are_listed_shown_and_replayed() {
     assert_eq!(status.as_u16(), 409, "it waits already");
     assert_eq!(door.get("/api/v1/deliveries/999").await.0.as_u16(), 404);
     assert!(door.rung_again(), "whoever empties the inbox is told to look back");
+}
+
+#[tokio::test]
+async fn a_delivery_to_no_project_is_proven_by_an_integration_and_concerns_its_projects() {
+    if !backend::git() {
+        return;
+    }
+    let door = door(|_| {}).await;
+    let other = secret_file(&door.house, "other", "another secret");
+    add_github(&door, "other", &other).await;
+    // The same secret behind two integrations: either may be meant.
+    add_github(&door, "twin", &other).await;
+    // Of other forges a secret of an integration proves nothing, and is no setting.
+    let gitea = json!({
+        "name": "gitea", "provider": "gitea", "endpoint": "https://git.acme.dev", "auth": "env://NO_TOKEN",
+        "settings": {"webhook_secret": other}
+    });
+    assert_eq!(door.post("/api/v1/integrations", gitea).await.0.as_u16(), 422);
+
+    let via = async |id: &str, secret: &str| {
+        let signed = signature(secret, BODY.as_bytes());
+        let (status, number) = number(deliver(&door, "/hooks/github", id, &signed, BODY).await).await;
+        assert_eq!(status, 202);
+        let waiting = door.house.store.waiting_deliveries(number - 1, 1 << 20).await.unwrap();
+        waiting[0].via.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(via("a", SECRET).await, ["github"]);
+    assert_eq!(via("b", "another secret").await, ["other", "twin"]);
+
+    // Gone from the registration, it proves nothing from then on; the rest does.
+    let none = json!({"settings": {"webhook_secret": null}});
+    for name in ["other", "twin"] {
+        let path = format!("/api/v1/integrations/{name}");
+        assert_eq!(door.ask(reqwest::Method::PATCH, &path, Some(none.clone())).await.0.as_u16(), 200);
+    }
+    let signed = signature("another secret", BODY.as_bytes());
+    assert_eq!(deliver(&door, "/hooks/github", "c", &signed, BODY).await.status().as_u16(), 401);
+    assert_eq!(via("d", SECRET).await, ["github"]);
+}
+
+#[tokio::test]
+async fn deliveries_and_what_waits_are_counted() {
+    if !backend::git() {
+        return;
+    }
+    let door = door(|limits| limits.inbox.rows = 2).await;
+    let right = signature(SECRET, BODY.as_bytes());
+    for (id, signature, body, status) in [
+        ("a", right.as_str(), BODY, 202),
+        ("a", right.as_str(), BODY, 200),
+        ("b", "", BODY, 401),
+        ("c", right.as_str(), &"x".repeat(65 << 10), 413),
+        ("d", right.as_str(), BODY, 202),
+        ("e", right.as_str(), BODY, 503),
+    ] {
+        assert_eq!(deliver(&door, "/hooks/github/shop", id, signature, body).await.status().as_u16(), status, "{id}");
+    }
+    let (_, text) = door.get("/metrics").await;
+    let text = text.as_str().unwrap();
+    for line in [
+        "deliveries_total{forge=\"github\",outcome=\"accepted\"} 2",
+        "deliveries_total{forge=\"github\",outcome=\"duplicate\"} 1",
+        "deliveries_total{forge=\"github\",outcome=\"refused\"} 1",
+        "deliveries_total{forge=\"github\",outcome=\"too_large\"} 1",
+        "deliveries_total{forge=\"github\",outcome=\"full\"} 1",
+        "inbox_depth 2",
+        "outbox_depth 0",
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line}\n{text}");
+    }
+    let age = text.lines().find_map(|line| line.strip_prefix("inbox_oldest_age_seconds ")).expect("an age");
+    assert!(age.parse::<f64>().unwrap() > 0.0, "{age}");
 }

@@ -21,7 +21,7 @@ use crate::forge::api::{
 use crate::forge::credential::{ForgeAuth, Static};
 use crate::forge::pace::{GITHUB, Pace};
 use crate::forge::session::{Api, Ask};
-use crate::forge::upsert::upsert;
+use crate::forge::upsert::{known_or_found, upsert};
 use crate::forge::{ForgeError, ForgeKind, ForgeSettings, RepositoryPath};
 use crate::secret::Secrets;
 
@@ -237,9 +237,17 @@ impl Forge for Github {
         upsert(&issues, &session.operation, known_id.as_deref(), marker, body).await
     }
 
-    async fn close_issue(&self, repository: &RepositoryPath, id: &str) -> Result<(), ForgeError> {
+    async fn close_issue(
+        &self,
+        repository: &RepositoryPath,
+        known: Option<&str>,
+        marker: &str,
+    ) -> Result<(), ForgeError> {
+        let author = self.author().await?;
         let session = self.api.begin(Some(repository), "close an issue in").await?;
-        let id = super::wire::id(&session.operation, id)?.to_string();
+        let issues = Issues { session: &session, repository, title: "", author };
+        let Some(id) = known_or_found(&issues, known, marker).await? else { return Ok(()) };
+        let id = super::wire::id(&session.operation, &id)?.to_string();
         let path = ["repos", repository.owner(), repository.name(), "issues", &id];
         session.find(Ask::patch(&path, json!({ "state": "closed" }))).await.map(drop)
     }

@@ -15,7 +15,7 @@ use crate::forge::api::{
     Permission, PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
 };
 use crate::forge::session::{Api, Ask, Session};
-use crate::forge::upsert::upsert;
+use crate::forge::upsert::{known_or_found, upsert};
 use crate::forge::{ForgeError, ForgeKind, ForgeSettings, RepositoryPath};
 use crate::secret::Secrets;
 
@@ -224,9 +224,17 @@ impl Forge for Gitlab {
         upsert(&issues, &session.operation, known_id.as_deref(), marker, body).await
     }
 
-    async fn close_issue(&self, repository: &RepositoryPath, id: &str) -> Result<(), ForgeError> {
+    async fn close_issue(
+        &self,
+        repository: &RepositoryPath,
+        known: Option<&str>,
+        marker: &str,
+    ) -> Result<(), ForgeError> {
+        let author = self.author().await?;
         let session = self.api.begin(Some(repository), "close an issue in").await?;
-        let path = ["projects", repository.as_str(), "issues", id];
+        let issues = Issues { session: &session, repository, title: "", author };
+        let Some(id) = known_or_found(&issues, known, marker).await? else { return Ok(()) };
+        let path = ["projects", repository.as_str(), "issues", &id];
         session.find(Ask::put(&path, json!({ "state_event": "close" }))).await.map(drop)
     }
 

@@ -154,6 +154,8 @@ pub struct EnvironmentView {
     pub report_detail: ReportDetail,
     /// Whether pull requests whose head is a fork's are planned.
     pub plan_forks: bool,
+    /// Whether what was changed outside Trueup is told in an issue on the forge.
+    pub drift_issue: bool,
     /// The system user that `local` processes run as.
     pub run_as: Option<String>,
     /// When it was registered.
@@ -199,6 +201,9 @@ pub struct NewEnvironment {
     /// Whether pull requests whose head is a fork's are planned.
     #[serde(default)]
     pub plan_forks: bool,
+    /// Whether what was changed outside Trueup is told in an issue on the forge.
+    #[serde(default)]
+    pub drift_issue: bool,
     /// The system user that `local` processes run as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_as: Option<String>,
@@ -235,6 +240,9 @@ pub struct EnvironmentPatch {
     /// Whether pull requests whose head is a fork's are planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_forks: Option<bool>,
+    /// Whether what was changed outside Trueup is told in an issue on the forge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_issue: Option<bool>,
     /// The system user that `local` processes run as.
     #[serde(default, deserialize_with = "set_or_unset", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -6,6 +6,7 @@
 mod body;
 mod secrets;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,8 +23,9 @@ use super::problem::Problem;
 use crate::forge::{ForgeKind, Headers, signature};
 use crate::http::webhook::body::{NotRead, Room};
 use crate::http::webhook::secrets::HookSecrets;
-use crate::ids::ProjectName;
-use crate::secret::{AuthRef, Secrets};
+use crate::ids::{IntegrationName, ProjectName};
+use crate::metrics::DeliveryOutcome;
+use crate::secret::Secrets;
 use crate::store::records::{Accepted, NewDelivery};
 use crate::store::{InboxBound, Store, StoreError};
 
@@ -37,8 +39,6 @@ const UNPROVEN: &str = "the delivery is not proven: its signature is missing or 
 pub struct WebhookSettings {
     /// The largest body, in bytes.
     pub max_body_bytes: usize,
-    /// The reference to the secret of `/hooks/github`.
-    pub github_secret: Option<AuthRef>,
     /// What may wait to be taken in.
     pub inbox: InboxBound,
 }
@@ -90,13 +90,13 @@ impl InboxBell {
 impl Webhooks {
     /// Deliveries are proven with secrets that `secrets` resolves, and the bell is rung for each that was stored.
     pub fn new(store: Store, secrets: Secrets, settings: WebhookSettings, bell: Arc<InboxBell>) -> Self {
-        let WebhookSettings { max_body_bytes, github_secret, inbox: bound } = settings;
-        let secrets = HookSecrets::new(store, secrets, github_secret);
+        let WebhookSettings { max_body_bytes, inbox: bound } = settings;
+        let secrets = HookSecrets::new(store, secrets);
         let room = Room::for_bodies(max_body_bytes);
         Webhooks { inner: Arc::new(Inner { max_body_bytes, bound, secrets, room, bell }) }
     }
 
-    /// A project's registration changed: its secret is read anew before the next delivery is looked at.
+    /// A project's or an integration's registration changed: its secret is read anew before the next delivery is looked at.
     pub(super) fn forget_secrets(&self) {
         self.inner.secrets.forget();
     }
@@ -123,12 +123,16 @@ pub(super) async fn to_project(State(state): State<ApiState>, request: Request) 
         return Problem::not_found("there is no such forge; docs/webhooks.md lists the routes").into_response();
     };
     let project = project.parse().ok();
-    answer(take(&state, forge, To::Project(project), request).await)
+    let taken = take(&state, forge, To::Project(project), request).await;
+    count(&state, forge, &taken);
+    answer(taken)
 }
 
 /// A delivery of a GitHub App or organisation, whose repository is found later.
 pub(super) async fn to_github(State(state): State<ApiState>, request: Request) -> Response {
-    answer(take(&state, ForgeKind::Github, To::Anyone, request).await)
+    let taken = take(&state, ForgeKind::Github, To::Anyone, request).await;
+    count(&state, ForgeKind::Github, &taken);
+    answer(taken)
 }
 
 /// Whom a delivery is for.
@@ -161,13 +165,22 @@ async fn take(state: &ApiState, forge: ForgeKind, to: To, request: Request) -> R
     let headers = headers_of(&parts.headers);
     let now = Timestamp::now();
     let known = webhooks.secrets.current().await.map_err(Refused::Store)?;
-    let (secret, project) = match &to {
-        To::Project(project) => (project.as_ref().and_then(|project| known.of_project(project)), project.clone()),
-        To::Anyone => (known.github(), None),
+    let proves = |secret| signature::verify(forge, secret, &headers, &body, now).is_ok();
+    let (proven, via, project) = match to {
+        To::Project(project) => {
+            let secret = project.as_ref().and_then(|project| known.of_project(project));
+            // Where nothing is expected the same work is done, so that the time it takes tells nobody which projects there are.
+            let proven = proves(secret.unwrap_or(known.nobody()));
+            (proven && secret.is_some(), BTreeSet::new(), project)
+        }
+        To::Anyone => {
+            // All are tried, whichever proves it: how many there are is all that the time tells.
+            let via = known.github().iter().filter(|(_, secret)| proves(secret)).map(|(name, _)| name.clone());
+            let via: BTreeSet<IntegrationName> = via.collect();
+            (!via.is_empty(), via, None)
+        }
     };
-    // Where nothing is expected the same work is done, so that the time it takes tells nobody which projects there are.
-    let proven = signature::verify(forge, secret.unwrap_or(known.nobody()), &headers, &body, now).is_ok();
-    if !proven || secret.is_none() {
+    if !proven {
         return Err(Refused::Unproven);
     }
     let mut sha256 = [0; 32];
@@ -175,6 +188,7 @@ async fn take(state: &ApiState, forge: ForgeKind, to: To, request: Request) -> R
     let new = NewDelivery {
         forge,
         project,
+        via,
         delivery_id: headers.delivery_id(forge),
         sha256,
         headers: headers.describing(),
@@ -198,6 +212,20 @@ async fn take(state: &ApiState, forge: ForgeKind, to: To, request: Request) -> R
         Err(StoreError::NotFound(_)) => Err(Refused::Unproven),
         Err(error) => Err(Refused::Store(error)),
     }
+}
+
+/// Counts what became of a delivery at the door.
+fn count(state: &ApiState, forge: ForgeKind, taken: &Result<Accepted, Refused>) {
+    let outcome = match taken {
+        Ok(Accepted::New(_)) => DeliveryOutcome::Accepted,
+        Ok(Accepted::Duplicate(_)) => DeliveryOutcome::Duplicate,
+        Ok(Accepted::Full) | Err(Refused::Full) => DeliveryOutcome::Full,
+        Err(Refused::Unproven) => DeliveryOutcome::Refused,
+        Err(Refused::TooLarge(_)) => DeliveryOutcome::TooLarge,
+        // It did not come whole, or the database broke: the log says so.
+        Err(Refused::Broken(_) | Refused::Store(_)) => return,
+    };
+    state.metrics.delivered(forge, outcome);
 }
 
 fn headers_of(all: &HeaderMap) -> Headers {

@@ -11,8 +11,12 @@ use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 
-use crate::ids::ProjectName;
+use crate::forge::ForgeKind;
+use crate::ids::{IntegrationName, ProjectName};
+use crate::integration::IntegrationProvider;
+use crate::integration::settings::WEBHOOK_SECRET;
 use crate::secret::{AuthRef, Secrets};
+use crate::store::records::Integration;
 use crate::store::{Store, StoreError};
 
 /// How long resolved secrets are used: a changed file is seen after it at the latest.
@@ -24,7 +28,6 @@ const ACTOR: &str = "trueup";
 pub(super) struct HookSecrets {
     store: Store,
     secrets: Secrets,
-    github: Option<AuthRef>,
     known: Mutex<Option<Arc<Known>>>,
     forgotten: AtomicBool,
 }
@@ -33,7 +36,7 @@ pub(super) struct HookSecrets {
 pub(super) struct Known {
     resolved_at: Instant,
     projects: BTreeMap<ProjectName, SecretString>,
-    github: Option<SecretString>,
+    github: Vec<(IntegrationName, SecretString)>,
     nobody: SecretString,
 }
 
@@ -42,8 +45,9 @@ impl Known {
         self.projects.get(project)
     }
 
-    pub(super) fn github(&self) -> Option<&SecretString> {
-        self.github.as_ref()
+    /// Those of the integrations with GitHub, for deliveries of Apps and organisations.
+    pub(super) fn github(&self) -> &[(IntegrationName, SecretString)] {
+        &self.github
     }
 
     /// A secret that nobody has, to check against where there is none.
@@ -53,8 +57,8 @@ impl Known {
 }
 
 impl HookSecrets {
-    pub(super) fn new(store: Store, secrets: Secrets, github: Option<AuthRef>) -> Self {
-        HookSecrets { store, secrets, github, known: Mutex::default(), forgotten: AtomicBool::new(false) }
+    pub(super) fn new(store: Store, secrets: Secrets) -> Self {
+        HookSecrets { store, secrets, known: Mutex::default(), forgotten: AtomicBool::new(false) }
     }
 
     /// What is known is out of date.
@@ -93,10 +97,14 @@ impl HookSecrets {
                 projects.insert(project.name, secret.clone());
             }
         }
-        let github = match &self.github {
-            Some(reference) => self.value(reference, "webhooks of GitHub").await,
-            None => None,
-        };
+        let mut github = Vec::new();
+        for integration in self.store.integrations().await? {
+            let Some(reference) = github_secret(&integration) else { continue };
+            let purpose = format!("integration {}: webhook", integration.name);
+            if let Some(secret) = self.value(&reference, &purpose).await {
+                github.push((integration.name, secret));
+            }
+        }
         Ok(Known { resolved_at: Instant::now(), projects, github, nobody: nobody()? })
     }
 
@@ -109,6 +117,13 @@ impl HookSecrets {
             }
         }
     }
+}
+
+/// The reference to the secret of an App's or an organisation's webhook, where the integration has one.
+fn github_secret(integration: &Integration) -> Option<AuthRef> {
+    let is_github = integration.provider == IntegrationProvider::Forge(ForgeKind::Github);
+    // What is registered was checked to be a reference.
+    integration.settings.get(WEBHOOK_SECRET).filter(|_| is_github)?.parse().ok()
 }
 
 fn nobody() -> Result<SecretString, StoreError> {

@@ -1,11 +1,13 @@
 //! Deliveries of webhooks.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::forge::{ForgeKind, Headers};
-use crate::ids::ProjectName;
+use crate::ids::{IntegrationName, ProjectName};
 
 /// A delivery of a webhook, proven and not yet stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct NewDelivery {
     pub forge: ForgeKind,
     /// The project that it was sent to; `None` where the repository is only found by reading it.
     pub project: Option<ProjectName>,
+    /// The integrations whose secrets prove it, where it was sent to no project: it concerns their projects only.
+    pub via: BTreeSet<IntegrationName>,
     /// The id that the forge gave it.
     pub delivery_id: Option<String>,
     /// SHA-256 of the body.
@@ -85,6 +89,8 @@ pub struct WaitingDelivery {
     pub forge: ForgeKind,
     /// The project that it was sent to.
     pub project: Option<ProjectName>,
+    /// The integrations whose secrets prove it, where it was sent to no project.
+    pub via: BTreeSet<IntegrationName>,
     /// What says what it is.
     pub headers: Headers,
     /// What was sent.

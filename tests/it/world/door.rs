@@ -21,6 +21,7 @@ use trueup::integration::{Catalog, Connectors, Parts};
 use trueup::metrics::Metrics;
 use trueup::provider::docker::Engines;
 use trueup::provider::{Connect, SharedProvider};
+use trueup::reporter::{HookParts, Hooks, Ways};
 use trueup::secret::Secrets;
 use trueup::store::InboxBound;
 use trueup::store::records::{Environment, Project};
@@ -72,12 +73,17 @@ pub fn description() -> &'static Value {
 impl Door {
     /// Opens the door; members of `operators` are operators on the socket.
     pub async fn open(house: House, operators: &str) -> Self {
-        let settings = WebhookSettings { max_body_bytes: 5 << 20, github_secret: None, inbox: InboxBound::default() };
+        let settings = WebhookSettings { max_body_bytes: 5 << 20, inbox: InboxBound::default() };
         Door::open_with(house, operators, settings).await
     }
 
     /// Opens the door, with other settings for webhooks.
     pub async fn open_with(house: House, operators: &str, webhooks: WebhookSettings) -> Self {
+        Door::open_at(house, operators, webhooks, None).await
+    }
+
+    /// Opens the door, where forges reach it under `public_url`.
+    pub async fn open_at(house: House, operators: &str, webhooks: WebhookSettings, public_url: Option<&str>) -> Self {
         // Whoever was first set the same one.
         drop(rustls::crypto::ring::default_provider().install_default());
         let socket = house.state.path().join("run/trueup.sock");
@@ -88,15 +94,23 @@ impl Door {
         let shutdown = CancellationToken::new();
         let bell = Arc::new(InboxBell::default());
         let secrets = Secrets::new(Arc::new(Audit::new(house.store.clone())), house.state.path()).unwrap();
-        let webhooks = Webhooks::new(house.store.clone(), secrets, webhooks, Arc::clone(&bell));
-        let secrets = Secrets::new(Arc::new(Audit::new(house.store.clone())), house.state.path()).unwrap();
-        let events = Events::new(house.store.clone());
+        let connectors = Connectors::new(secrets.clone(), Engines::default());
         let metrics = Metrics::default();
+        let hooks = Hooks::new(HookParts {
+            store: house.store.clone(),
+            ways: Ways::new(house.store.clone(), connectors.clone()),
+            secrets: secrets.clone(),
+            metrics: metrics.clone(),
+            public_url: public_url.map(str::to_owned),
+            state_dir: house.state.path().to_owned(),
+        });
+        let webhooks = Webhooks::new(house.store.clone(), secrets, webhooks, Arc::clone(&bell));
+        let events = Events::new(house.store.clone());
         let catalog = Catalog::new(Parts {
             store: house.store.clone(),
             events: events.clone(),
             metrics: metrics.clone(),
-            connect: Arc::new(Connectors::new(secrets, Engines::default())),
+            connect: Arc::new(connectors),
             limit: Duration::from_secs(10),
         });
         let state = ApiState {
@@ -109,6 +123,7 @@ impl Door {
             audit: Audit::new(house.store.clone()),
             providers: Arc::new(OneProvider(house.runtime.clone())),
             webhooks,
+            hooks,
             outbox: trueup::outbox::Outbox::new(house.store.clone()),
             nudge: Arc::new(Nudged(Arc::clone(&nudged))),
             operators: operators.into(),

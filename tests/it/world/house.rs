@@ -72,6 +72,7 @@ pub fn environment(id: &EnvironmentRef, provider: &str, settings: &[(&str, &str)
         allow_untracked: false,
         report_detail: Default::default(),
         plan_forks: false,
+        drift_issue: false,
         run_as: None,
         created_at: Timestamp::now(),
     }

@@ -89,6 +89,11 @@ pub fn end(child: &mut Child) {
 impl Installation {
     /// A daemon and a supervisor that answer, and an empty repository.
     pub fn new() -> Self {
+        Installation::with_settings("")
+    }
+
+    /// The same, where the daemon's `trueup.toml` holds these settings.
+    pub fn with_settings(settings: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("trueup-cli-").tempdir().unwrap();
         let repository = SampleRepository::create(&folder.path().join("repository")).unwrap();
         let mut installation = Installation { folder, children: Vec::new(), repository };
@@ -109,7 +114,9 @@ impl Installation {
                 supervise.to_str().unwrap(),
             ],
         );
-        installation.launch("daemon", &["serve", "--with-parent"]);
+        let config = installation.folder.path().join("trueup.toml");
+        std::fs::write(&config, settings).unwrap();
+        installation.launch("daemon", &["serve", "--with-parent", "--config", config.to_str().unwrap()]);
         until("the daemon answers", || installation.say(&["status"]).code == 0);
         until("the supervisor answers", || std::os::unix::net::UnixStream::connect(&supervise).is_ok());
         installation

@@ -13,6 +13,7 @@ pub mod house;
 pub mod installation;
 pub mod leaves;
 pub mod local;
+pub mod office;
 pub mod permit;
 pub mod pulls;
 pub mod repo;

@@ -49,6 +49,7 @@ impl Gate {
             allow_untracked: false,
             report_detail: Default::default(),
             plan_forks: false,
+            drift_issue: false,
             run_as: None,
             created_at: Timestamp::now(),
         };

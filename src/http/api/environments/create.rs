@@ -34,6 +34,7 @@ pub(in crate::http) async fn create(
         allow_untracked,
         report_detail,
         plan_forks,
+        drift_issue,
         run_as,
     } = new;
     let now = Timestamp::now();
@@ -48,6 +49,7 @@ pub(in crate::http) async fn create(
         allow_untracked,
         report_detail,
         plan_forks,
+        drift_issue,
         run_as,
         created_at: now,
     };

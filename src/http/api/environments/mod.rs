@@ -39,6 +39,7 @@ fn view(environment: Environment) -> EnvironmentView {
         allow_untracked,
         report_detail,
         plan_forks,
+        drift_issue,
         run_as,
         created_at,
     } = environment;
@@ -54,6 +55,7 @@ fn view(environment: Environment) -> EnvironmentView {
         allow_untracked,
         report_detail,
         plan_forks,
+        drift_issue,
         run_as,
         created_at,
     }

@@ -34,6 +34,7 @@ pub(in crate::http) async fn update(
         allow_untracked,
         report_detail,
         plan_forks,
+        drift_issue,
         run_as,
     } = patch;
     merge(&mut environment.settings, settings);
@@ -45,6 +46,7 @@ pub(in crate::http) async fn update(
     environment.allow_untracked = allow_untracked.unwrap_or(environment.allow_untracked);
     environment.report_detail = report_detail.unwrap_or(environment.report_detail);
     environment.plan_forks = plan_forks.unwrap_or(environment.plan_forks);
+    environment.drift_issue = drift_issue.unwrap_or(environment.drift_issue);
     super::check(&state, &project, &environment)?;
     state.audit.allowed(&actor, "environment set", &id.to_string(), Timestamp::now()).await?;
     state.store.update_environment(before, environment.clone()).await?;

@@ -37,6 +37,7 @@ pub(in crate::http) async fn create(
     super::check(&integration)?;
     state.audit.allowed(&actor, "integration add", integration.name.as_str(), now).await?;
     state.catalog.add(integration.clone()).await?;
+    state.webhooks.forget_secrets();
     Ok((StatusCode::CREATED, Json(super::view(&state.store, integration).await?)))
 }
 

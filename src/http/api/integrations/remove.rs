@@ -21,5 +21,6 @@ pub(in crate::http) async fn remove(
     let now = Timestamp::now();
     state.audit.allowed(&actor, "integration remove", integration.name.as_str(), now).await?;
     state.catalog.remove(&integration, now).await?;
+    state.webhooks.forget_secrets();
     Ok(StatusCode::NO_CONTENT)
 }

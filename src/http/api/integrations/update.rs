@@ -38,5 +38,6 @@ pub(in crate::http) async fn update(
     super::check(&integration)?;
     state.audit.allowed(&actor, "integration set", integration.name.as_str(), integration.updated_at).await?;
     state.catalog.update(before, integration.clone()).await?;
+    state.webhooks.forget_secrets();
     Ok(Json(super::view(&state.store, integration).await?))
 }

@@ -1,10 +1,12 @@
 //! Projects.
 
+pub(in crate::http) mod check;
 pub(in crate::http) mod create;
 pub(in crate::http) mod list;
 pub(in crate::http) mod remove;
 pub(in crate::http) mod show;
 pub(in crate::http) mod update;
+pub(in crate::http) mod webhook;
 
 use serde::Deserialize;
 

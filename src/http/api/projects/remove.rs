@@ -30,6 +30,7 @@ pub(in crate::http) async fn remove(
     state.audit.allowed(&actor, "project remove", project.as_str(), Timestamp::now()).await?;
     state.store.remove_project(&project, force).await?;
     state.webhooks.forget_secrets();
+    state.hooks.discard(&project);
     for environment in environments {
         state.nudge.nudge(&environment.id);
     }
