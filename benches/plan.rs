@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use trueup::declared::{Declared, DeclaredLeaf, DeclaredService, Position};
@@ -65,8 +66,11 @@ fn leaves(number: usize) -> BTreeMap<FieldPath, Value> {
         VolumeMount { source: VolumeSource::Named(format!("shop-production-{number}").into()), read_only: false };
     let binding = PortBinding { host_ip: None, host_port: u16::try_from(number % 60_000 + 1).ok() };
     BTreeMap::from([
-        (FieldPath::Image, Value::Image(ImageValue { reference: Some(reference), content: [content(number)].into() })),
-        (FieldPath::Command, Value::Words(["serve", "--port", "8080"].map(str::to_owned).into())),
+        (
+            FieldPath::Image,
+            Value::Image(Arc::new(ImageValue { reference: Some(reference), content: [content(number)].into() })),
+        ),
+        (FieldPath::Command, Value::Words(["serve", "--port", "8080"].map(str::to_owned).as_slice().into())),
         (FieldPath::User, text("1000:1000")),
         (FieldPath::WorkingDir, text("/srv/shop")),
         (FieldPath::Stopped, Value::Flag(false)),
@@ -75,7 +79,7 @@ fn leaves(number: usize) -> BTreeMap<FieldPath, Value> {
         (FieldPath::Env("REGION".into()), text("eu-north-1")),
         (FieldPath::Env("FEATURES".into()), text("checkout,search,basket")),
         (FieldPath::Env("DATABASE_URL".into()), Value::Secret(secret)),
-        (FieldPath::Ports("8080/tcp".into()), Value::Ports([binding].into())),
+        (FieldPath::Ports("8080/tcp".into()), Value::Ports(Arc::new([binding].into()))),
         (FieldPath::Volumes("/var/lib/shop".into()), Value::Volume(volume)),
         (FieldPath::Labels("team".into()), text("shop")),
         (FieldPath::CpuLimit, Value::Cpu(NanoCpus(500_000_000))),
@@ -99,28 +103,26 @@ fn name(number: usize) -> ServiceName {
 }
 
 fn sides(services: usize, runs: bool, drifting_each: usize) -> Sides {
-    let all: Vec<(ServiceName, BTreeMap<FieldPath, Value>)> = (0..services).map(|i| (name(i), leaves(i))).collect();
+    // Each side has texts of its own, as it has when the file, the database and the Engine are read.
+    let all = || (0..services).map(|number| (name(number), leaves(number)));
     let at = Position { file: ".trueup.yml".into(), line: 7, column: 9 };
-    let declared_leaf = |value: &Value| DeclaredLeaf {
-        value: value.clone(),
-        written: value.to_string().into(),
-        uses_commit: false,
-        at: at.clone(),
-    };
-    let declared = all.iter().map(|(name, leaves)| {
-        let leaves = leaves.iter().map(|(field, value)| (field.clone(), declared_leaf(value))).collect();
-        (name.clone(), DeclaredService { leaves, at: at.clone() })
+    let declared_leaf =
+        |value: Value| DeclaredLeaf { written: value.to_string().into(), value, uses_commit: false, at: at.clone() };
+    let declared = all().map(|(name, leaves)| {
+        let leaves = leaves.into_iter().map(|(field, value)| (field, declared_leaf(value))).collect();
+        (name, DeclaredService { leaves, at: at.clone() })
     });
-    let base_leaf = |value: &Value| BaseLeaf { value: value.clone(), written: value.to_string().into() };
-    let base = all.iter().map(|(name, leaves)| {
-        let leaves = leaves.iter().map(|(field, value)| (field.clone(), base_leaf(value))).collect();
-        (name.clone(), BaseService { leaves, commit: None, run: None, verified_at: jiff::Timestamp::UNIX_EPOCH })
+    let base_leaf = |value: Value| BaseLeaf { written: value.to_string().into(), value };
+    let base = all().map(|(name, leaves)| {
+        let leaves: BTreeMap<_, _> = leaves.into_iter().map(|(field, value)| (field, base_leaf(value))).collect();
+        let leaves = leaves.into();
+        (name, BaseService { leaves, commit: None, run: None, verified_at: jiff::Timestamp::UNIX_EPOCH })
     });
-    let live = all.iter().enumerate().filter(|_| runs).map(|(number, (name, leaves))| {
+    let live = all().enumerate().filter(|_| runs).map(|(number, (name, leaves))| {
         let mut leaves: BTreeMap<FieldPath, Observed<LiveLeaf>> = leaves
-            .iter()
+            .into_iter()
             .filter(|(field, _)| support(field) == Support::Observed)
-            .map(|(field, value)| (field.clone(), Observed::Known(LiveLeaf::set(value.clone()))))
+            .map(|(field, value)| (field, Observed::Known(LiveLeaf::set(value))))
             .collect();
         if drifting_each > 0 && number.is_multiple_of(drifting_each) {
             let other = LiveLeaf::set(Value::Text("debug".into()));
@@ -134,7 +136,7 @@ fn sides(services: usize, runs: bool, drifting_each: usize) -> Sides {
             leaves,
             health: Health::Healthy,
         };
-        (name.clone(), LiveService { replicas: vec![replica], ..LiveService::default() })
+        (name, LiveService { replicas: vec![replica], ..LiveService::default() })
     });
     Sides {
         declared: Declared { services: Some(declared.collect()) },

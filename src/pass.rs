@@ -43,8 +43,8 @@ use crate::plan::build::{PlanContext, make};
 use crate::plan::{Plan, PlanOptions};
 use crate::provider::{Connect, Probe, Provider, SharedProvider};
 use crate::secret::Secrets;
-use crate::store::Store;
 use crate::store::records::{Environment, Project, ReadRef};
+use crate::store::{Store, Stored};
 
 /// What a plan is asked of.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +88,13 @@ pub(crate) struct Site {
     pub(crate) environment: Environment,
     pub(crate) provider: SharedProvider,
     pub(crate) can: Capabilities,
+}
+
+impl Site {
+    /// The same, unless its project is switched off.
+    fn enabled(self) -> Result<Self, PassError> {
+        if self.project.disabled { Err(PassError::Disabled(self.project.name)) } else { Ok(self) }
+    }
 }
 
 /// The declared side of a pass.
@@ -155,10 +162,12 @@ impl Passes {
             let registered = self.parts.store.services(id).await?;
             self.seen.keep(&site.project, &site.environment, registered, &reading);
         }
-        let (plan, live, base) = self.plan_of(&site, reading, request.options.clone(), actor).await?;
+        let base = self.parts.store.base(id).await?;
+        let (plan, live) = self.plan_of(&site, reading, request.options.clone(), &base, actor).await?;
         let latest = tracked && plan.options == PlanOptions::default();
         if latest {
-            self.keep_latest(&plan, &live, &base).await?;
+            let known = self.known_healths(id).await?;
+            self.keep_latest(&plan, &live, &base, &known).await?;
         } else {
             self.parts.store.save_plan(&plan).await?;
         }
@@ -180,8 +189,8 @@ impl Passes {
     /// # Errors
     /// [`PassError`].
     pub async fn observe(&self, id: &EnvironmentRef) -> Result<Plan, PassError> {
-        let site = self.enabled(id).await?;
-        let registered = self.parts.store.services(id).await?;
+        let Stored { project, environment, services: registered, base, healths } = self.parts.store.stored(id).await?;
+        let site = self.site_of(id, project, environment)?.enabled()?;
         let reading = match self.seen.reading(&site.project, &site.environment, &registered) {
             Some(reading) => Reading::clone(&reading),
             // What is registered has changed since: the same commit is read again, which takes no repository that answers.
@@ -193,8 +202,8 @@ impl Passes {
                 None => return self.refresh(id).await,
             },
         };
-        let (plan, live, base) = self.plan_of(&site, reading, PlanOptions::default(), BACKGROUND).await?;
-        self.keep_latest(&plan, &live, &base).await?;
+        let (plan, live) = self.plan_of(&site, reading, PlanOptions::default(), &base, BACKGROUND).await?;
+        self.keep_latest(&plan, &live, &base, &healths).await?;
         Ok(plan)
     }
 
@@ -224,7 +233,8 @@ impl Passes {
         let run = self.release_to(id, to).await?;
         let reading = self.release(id, run).await?;
         let options = PlanOptions { services, prune: false, rollback_to: Some(run) };
-        let (plan, ..) = self.plan_of(&site, reading, options, actor).await?;
+        let base = self.parts.store.base(id).await?;
+        let (plan, _) = self.plan_of(&site, reading, options, &base, actor).await?;
         self.parts.store.save_plan(&plan).await?;
         Ok(plan)
     }
@@ -244,21 +254,19 @@ impl Passes {
         }
     }
 
-    /// Declared × base × live → plan: the one place where a pass becomes a plan. With what it was made over.
+    /// Declared × base × live → plan: the one place where a pass becomes a plan. With what runs.
     async fn plan_of(
         &self,
         site: &Site,
-        reading: Reading,
+        mut reading: Reading,
         options: PlanOptions,
+        base: &Base,
         actor: &str,
-    ) -> Result<(Plan, Live, Base), PassError> {
-        let mut reading = reading;
-        let base = self.parts.store.base(&site.environment.id).await?;
+    ) -> Result<(Plan, Live), PassError> {
         let (gaps, live) = tokio::join!(self.complete(&mut reading.declared, site, actor), site.provider.observe());
         let unprobeable = unprobeable(&*site.provider, &reading.declared).await;
-        let sight = Sight { base: &base, gaps: &gaps, unprobeable };
-        let (plan, live) = self.plan_over(site, reading, options, &sight, live);
-        Ok((plan, live, base))
+        let sight = Sight { base, gaps: &gaps, unprobeable };
+        Ok(self.plan_over(site, reading, options, &sight, live))
     }
 
     /// The same over what was seen already.
@@ -303,15 +311,25 @@ impl Passes {
 
     /// An environment whose project is not switched off: what is to be read, planned or begun.
     pub(crate) async fn enabled(&self, id: &EnvironmentRef) -> Result<Site, PassError> {
-        let site = self.site(id).await?;
-        if site.project.disabled { Err(PassError::Disabled(site.project.name)) } else { Ok(site) }
+        self.site(id).await?.enabled()
     }
 
     /// An environment, its project switched off or not: a run that was begun goes on and is settled all the same.
     pub(crate) async fn site(&self, id: &EnvironmentRef) -> Result<Site, PassError> {
         let store = &self.parts.store;
-        let project = store.project(&id.project).await?.ok_or_else(|| PassError::NoProject(id.project.clone()))?;
-        let environment = store.environment(id).await?.ok_or_else(|| PassError::NoEnvironment(id.clone()))?;
+        let (project, environment) = tokio::try_join!(store.project(&id.project), store.environment(id))?;
+        self.site_of(id, project, environment)
+    }
+
+    /// The same of what was read of both.
+    fn site_of(
+        &self,
+        id: &EnvironmentRef,
+        project: Option<Project>,
+        environment: Option<Environment>,
+    ) -> Result<Site, PassError> {
+        let project = project.ok_or_else(|| PassError::NoProject(id.project.clone()))?;
+        let environment = environment.ok_or_else(|| PassError::NoEnvironment(id.clone()))?;
         let provider = self
             .parts
             .providers

@@ -1,6 +1,7 @@
 //! A service as it was read → its leaves in normal form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::declared::env::EnvValue;
 use crate::declared::health::{Health, Healthcheck};
@@ -61,7 +62,7 @@ pub(crate) fn of(service: Service, at: &Place, source: Option<Code>, naming: &Na
 
     let implied = Origin { written: IMPLIED.to_owned(), uses_commit: false, place: at.clone() };
     leaves.add(FieldPath::Stopped, Value::Flag(false), implied);
-    leaves.scalar(FieldPath::Image, image, Value::Image);
+    leaves.scalar(FieldPath::Image, image, |image| Value::Image(image.into()));
     if let Some(code) = source {
         let place = globs.as_ref().map_or(at, |globs| &globs.place).clone();
         let origin = Origin { written: code.written(), uses_commit: false, place };
@@ -74,8 +75,8 @@ pub(crate) fn of(service: Service, at: &Place, source: Option<Code>, naming: &Na
     leaves.scalar(FieldPath::StopGracePeriod, stop_grace_period, Value::Duration);
     if let Some(list) = depends_on {
         let origin = Origin::join(&list.place, list.items.iter().map(|item| &item.origin), |parts| parts.join(", "));
-        let names = list.items.into_iter().map(|item| item.value).collect();
-        leaves.add(FieldPath::DependsOn, Value::Services(names), origin);
+        let names: BTreeSet<_> = list.items.into_iter().map(|item| item.value).collect();
+        leaves.add(FieldPath::DependsOn, Value::Services(names.into()), origin);
     }
     leaves.scalar(FieldPath::Pull, pull, Value::Pull);
     leaves.scalar(FieldPath::Port, port, |port| Value::Integer(port.0.into()));
@@ -142,7 +143,7 @@ impl Leaves<'_> {
 
     fn words(&mut self, field: FieldPath, words: Option<Words>) {
         if let Some(Words { words, origin }) = words {
-            self.add(field, Value::Words(words), origin);
+            self.add(field, Value::Words(words.into()), origin);
         }
     }
 
@@ -152,14 +153,14 @@ impl Leaves<'_> {
         let Leaf { value: PublishedPort { binding, .. }, origin } = port;
         match self.leaves.get_mut(&field) {
             Some(DeclaredLeaf { value: Value::Ports(bindings), written, uses_commit, at: _ }) => {
-                bindings.insert(binding);
+                Arc::make_mut(bindings).insert(binding);
                 *uses_commit |= origin.uses_commit;
                 // What the operator registered stays one word.
                 if !(written == OPERATOR && origin.written == OPERATOR) {
                     *written = format!("{written}, {}", origin.written).into();
                 }
             }
-            _ => self.add(field, Value::Ports([binding].into()), origin),
+            _ => self.add(field, Value::Ports(Arc::new([binding].into())), origin),
         }
     }
 

@@ -64,6 +64,7 @@ fn unseen(live: &LiveService, why: String) -> ServiceDrift {
     ServiceDrift {
         presence: Presence::Present,
         replicas,
+        recorded: false,
         unseen: Some(why),
         leaves: Vec::new(),
         unknown: Vec::new(),
@@ -143,6 +144,7 @@ impl<'a> Comparison<'a> {
         let mut drift = ServiceDrift {
             presence,
             replicas,
+            recorded: self.base.is_some(),
             unseen: None,
             leaves: Vec::new(),
             unknown: Vec::new(),
@@ -150,6 +152,7 @@ impl<'a> Comparison<'a> {
         };
         let mut cursors: Vec<Cursor<'a>> = self.replicas.iter().map(|replica| Cursor::new(replica)).collect();
         for leaf in self.leaves() {
+            drift.recorded &= leaf.recorded();
             if let Some(why) = leaf.gap {
                 drift.unknown.push((leaf.field.clone(), why.to_owned()));
             }
@@ -279,6 +282,14 @@ impl<'a> Comparison<'a> {
 }
 
 impl Leaf<'_> {
+    /// Whether base holds the leaf just as it is declared.
+    fn recorded(&self) -> bool {
+        match (self.declared, self.base) {
+            (Some(declared), Some(base)) => declared.value == base.value && declared.written == base.written,
+            (Some(_), None) | (None, Some(_) | None) => false,
+        }
+    }
+
     /// Whether a replica is known not to be as declared; for a withdrawn leaf, to have something beyond what the image
     /// or the provider supplies.
     fn differs(&self, seen: Option<(&Value, bool)>, can: &Capabilities) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,16 +11,17 @@ use crate::live::image::ImageValue;
 use crate::live::quantity::{Bytes, Millis, NanoCpus};
 use crate::live::shared::SharedText;
 
-/// A leaf's value. Which variant a field has is fixed by its type; `Env` alone may be plain or secret.
+/// A leaf's value. Which variant a field has is fixed by its type; `Env` alone may be plain or secret. A copy shares
+/// whatever is larger than a number: every look holds each leaf several times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 pub enum Value {
     /// Plain text.
     Text(SharedText),
     /// The words of a command line, in order.
-    Words(Vec<String>),
+    Words(Arc<[String]>),
     /// A set of services.
-    Services(BTreeSet<ServiceName>),
+    Services(Arc<BTreeSet<ServiceName>>),
     /// A whole number.
     Integer(u64),
     /// True or false.
@@ -31,9 +33,9 @@ pub enum Value {
     /// A CPU limit.
     Cpu(NanoCpus),
     /// An image with its content.
-    Image(ImageValue),
+    Image(Arc<ImageValue>),
     /// Published addresses of one container port.
-    Ports(BTreeSet<PortBinding>),
+    Ports(Arc<BTreeSet<PortBinding>>),
     /// One mount.
     Volume(VolumeMount),
     /// A restart policy.

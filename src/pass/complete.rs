@@ -105,8 +105,8 @@ pub(super) async fn images(declared: &mut Declared, provider: &dyn Provider, ask
             Some(Value::Pull(policy)) => Some(*policy),
             _ => None,
         };
-        if let Some(Value::Image(ImageValue { reference: Some(reference), content })) =
-            entry.leaves.get(&FieldPath::Image).map(|leaf| &leaf.value)
+        if let Some(Value::Image(image)) = entry.leaves.get(&FieldPath::Image).map(|leaf| &leaf.value)
+            && let ImageValue { reference: Some(reference), content } = &**image
             && content.is_empty()
         {
             wanted.entry((reference.clone(), pull)).or_default().push(service.clone());
@@ -131,7 +131,7 @@ pub(super) async fn images(declared: &mut Declared, provider: &dyn Provider, ask
                 continue;
             };
             match &resolved {
-                Observed::Known(image) => leaf.value = Value::Image(image.clone()),
+                Observed::Known(image) => leaf.value = Value::Image(image.clone().into()),
                 Observed::Unknown(why) => gaps.add(&service, &FieldPath::Image, why.clone()),
             }
         }

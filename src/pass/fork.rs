@@ -2,6 +2,7 @@
 //! stores would say. Nothing that the head names is contacted, and nothing of what runs can show.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::declared::Declared;
 use crate::drift::{Base, BaseService};
@@ -59,7 +60,7 @@ pub(super) fn complete(declared: &mut Declared, base: &Base) {
                 (Value::Image(image), Value::Image(then))
                     if image.content.is_empty() && image.reference == then.reference =>
                 {
-                    image.content = then.content.clone();
+                    Arc::make_mut(image).content = then.content.clone();
                 }
                 (Value::Secret(secret), Value::Secret(then)) if secret.name.is_some() && secret.name == then.name => {
                     secret.fingerprint = then.fingerprint.clone();
@@ -73,6 +74,7 @@ pub(super) fn complete(declared: &mut Declared, base: &Base) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use super::{complete, live_of};
     use crate::declared::{Declared, DeclaredLeaf, DeclaredService, Position};
@@ -83,7 +85,8 @@ mod tests {
 
     fn image(text: &str, digest: Option<u8>) -> Value {
         let content = digest.map(|n| format!("sha256:{n:064x}").parse().expect("a digest")).into_iter().collect();
-        Value::Image(crate::live::image::ImageValue { reference: Some(text.parse().expect("a reference")), content })
+        let reference = Some(text.parse().expect("a reference"));
+        Value::Image(crate::live::image::ImageValue { reference, content }.into())
     }
 
     fn secret(name: &str, print: Option<u8>) -> Value {
@@ -99,11 +102,11 @@ mod tests {
             services: BTreeMap::from([(
                 "web".parse().expect("a name"),
                 BaseService {
-                    leaves: BTreeMap::from([
+                    leaves: Arc::new(BTreeMap::from([
                         (FieldPath::Image, leaf(image("acme/web:1", Some(1)))),
                         (token.clone(), leaf(secret("api-key", Some(7)))),
                         (FieldPath::Replicas, leaf(Value::Integer(3))),
-                    ]),
+                    ])),
                     commit: None,
                     run: None,
                     verified_at: jiff::Timestamp::UNIX_EPOCH,

@@ -16,7 +16,14 @@ use crate::store::records::ServiceHealth;
 
 impl Passes {
     /// Keeps what `status` and `why` answer from: the plan, since when each leaf drifts, and how services do.
-    pub(super) async fn keep_latest(&self, plan: &Plan, live: &Live, base: &Base) -> Result<(), PassError> {
+    /// `known` is how they were last seen to do.
+    pub(super) async fn keep_latest(
+        &self,
+        plan: &Plan,
+        live: &Live,
+        base: &Base,
+        known: &BTreeMap<ServiceName, ServiceHealth>,
+    ) -> Result<(), PassError> {
         let store = &self.parts.store;
         let id = &plan.environment;
         if self.seen.planned(plan) {
@@ -31,16 +38,25 @@ impl Passes {
             }
             kept?;
         }
-        let known: BTreeMap<ServiceName, ServiceHealth> =
-            store.healths(id).await?.into_iter().map(|(name, health, _)| (name, health)).collect();
         let now = match &live.services {
             Observed::Known(services) => {
-                services.iter().map(|(name, service)| (name.clone(), health_now(base, name, service, &known))).collect()
+                services.iter().map(|(name, service)| (name.clone(), health_now(base, name, service, known))).collect()
             }
             Observed::Unknown(why) => unseen(plan.desired.keys(), why),
         };
-        store.put_healths(id, now, plan.made_at).await?;
+        if now != *known {
+            store.put_healths(id, now, plan.made_at).await?;
+        }
         Ok(())
+    }
+
+    /// How each service was last seen to do.
+    pub(super) async fn known_healths(
+        &self,
+        id: &EnvironmentRef,
+    ) -> Result<BTreeMap<ServiceName, ServiceHealth>, PassError> {
+        let healths = self.parts.store.healths(id).await?;
+        Ok(healths.into_iter().map(|(name, health, _)| (name, health)).collect())
     }
 
     /// The secrets of these services of an environment, to be taken out of what they print: those that were applied, and

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::ids::EnvironmentRef;
 use crate::pass::{BACKGROUND, PassError, Passes};
 use crate::plan::{Plan, PlanOptions};
+use crate::store::Stored;
 use crate::store::records::{ReadState, ReadStatus};
 
 impl Passes {
@@ -42,12 +43,12 @@ impl Passes {
     /// # Errors
     /// [`PassError`].
     pub async fn recall(&self, id: &EnvironmentRef) -> Result<Option<Plan>, PassError> {
-        let site = self.enabled(id).await?;
-        let registered = self.parts.store.services(id).await?;
+        let Stored { project, environment, services: registered, base, healths } = self.parts.store.stored(id).await?;
+        let site = self.site_of(id, project, environment)?.enabled()?;
         let Some(reading) = self.read_remembered(&site).await? else { return Ok(None) };
         self.seen.keep(&site.project, &site.environment, registered, &reading);
-        let (plan, live, base) = self.plan_of(&site, reading, PlanOptions::default(), BACKGROUND).await?;
-        self.keep_latest(&plan, &live, &base).await?;
+        let (plan, live) = self.plan_of(&site, reading, PlanOptions::default(), &base, BACKGROUND).await?;
+        self.keep_latest(&plan, &live, &base, &healths).await?;
         Ok(Some(plan))
     }
 }

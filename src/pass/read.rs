@@ -278,7 +278,7 @@ impl Passes {
             }
         };
         let place = Position { file: format!("release of run {run}").into(), line: 0, column: 0 };
-        let declared = |service: BaseService| declared_service(service.leaves, &place);
+        let declared = |service: BaseService| declared_service(&service.leaves, &place);
         let services = services.into_iter().map(|(name, service)| (name, declared(service))).collect();
         Ok(Reading {
             declared: Declared { services: Some(services) },
@@ -295,7 +295,7 @@ impl Passes {
     pub(super) fn declared_of(&self, plan: &Plan) -> Declared {
         let place = Position { file: format!("plan {}", plan.digest.short()).into(), line: 0, column: 0 };
         let services = plan.desired.iter().map(|(name, leaves)| {
-            let mut service = declared_service(leaves.clone(), &place);
+            let mut service = declared_service(leaves, &place);
             keep_fingerprints(&mut service, leaves);
             (name.clone(), service)
         });
@@ -310,9 +310,9 @@ pub(super) fn tree_entries(entries: Vec<crate::git::TreeEntry>) -> Vec<TreeEntry
     entries.into_iter().map(entry).collect()
 }
 
-fn declared_service(leaves: BTreeMap<FieldPath, BaseLeaf>, at: &Position) -> DeclaredService {
-    let leaf = |leaf: BaseLeaf| {
-        let value = match leaf.value {
+fn declared_service(leaves: &BTreeMap<FieldPath, BaseLeaf>, at: &Position) -> DeclaredService {
+    let leaf = |leaf: &BaseLeaf| {
+        let value = match leaf.value.clone() {
             // The fingerprint is that of then; the pass puts in that of now.
             Value::Secret(mut secret) => {
                 secret.fingerprint = None;
@@ -320,9 +320,9 @@ fn declared_service(leaves: BTreeMap<FieldPath, BaseLeaf>, at: &Position) -> Dec
             }
             other => other,
         };
-        DeclaredLeaf { value, written: leaf.written, uses_commit: false, at: at.clone() }
+        DeclaredLeaf { value, written: leaf.written.clone(), uses_commit: false, at: at.clone() }
     };
-    DeclaredService { leaves: leaves.into_iter().map(|(field, base)| (field, leaf(base))).collect(), at: at.clone() }
+    DeclaredService { leaves: leaves.iter().map(|(field, base)| (field.clone(), leaf(base))).collect(), at: at.clone() }
 }
 
 /// A plan's own secrets are those of now already.

@@ -51,6 +51,10 @@ pub fn make(declared: &Declared, base: &Base, drift: &Drift, can: &Capabilities,
     in_sync.sort();
 
     let desired = services.iter().filter(|(name, _)| wanted(name));
+    let wanted_of = |name: &ServiceName, service| match (drift.services.get(name), base.services.get(name)) {
+        (Some(drift), Some(base)) if drift.recorded => base.leaves.clone(),
+        _ => record(service).into(),
+    };
     let mut plan = Plan {
         format: PLAN_FORMAT,
         environment: context.environment,
@@ -58,7 +62,7 @@ pub fn make(declared: &Declared, base: &Base, drift: &Drift, can: &Capabilities,
         reference: context.reference,
         commit: context.commit,
         commits: context.commits,
-        desired: desired.map(|(name, service)| (name.clone(), record(service))).collect(),
+        desired: desired.map(|(name, service)| (name.clone(), wanted_of(name, service))).collect(),
         options: context.options,
         actions,
         unknowns,

@@ -5,6 +5,7 @@
 //! stands in it by not differing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::drift::{Base, BaseLeaf, BaseService, Cause, ReplicaLive};
 use crate::ids::{PlanDigest, ServiceName};
@@ -84,7 +85,7 @@ fn write_unknowns(form: &mut Canonical, unknowns: &[Unknown]) {
 }
 
 /// A declared service's base; of one that is recorded exactly as declared, only that.
-fn write_base(form: &mut Canonical, declared: &BTreeMap<FieldPath, BaseLeaf>, base: Option<&BaseService>) {
+fn write_base(form: &mut Canonical, declared: &Arc<BTreeMap<FieldPath, BaseLeaf>>, base: Option<&BaseService>) {
     match base {
         None => form.choice(0),
         Some(service) if service.leaves == *declared => form.choice(1),

@@ -11,6 +11,7 @@ mod notes;
 pub mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -58,8 +59,9 @@ pub struct Plan {
     pub suppressed: Vec<PlanSuppressed>,
     /// What the reader should know: the file is missing, a rollback uses current secrets …
     pub notes: Vec<String>,
-    /// The leaves that each declared service is to have: what an apply reads. Secrets by name.
-    pub desired: BTreeMap<ServiceName, BTreeMap<FieldPath, BaseLeaf>>,
+    /// The leaves that each declared service is to have: what an apply reads. Secrets by name. Where base holds the same,
+    /// the two share them.
+    pub desired: BTreeMap<ServiceName, Arc<BTreeMap<FieldPath, BaseLeaf>>>,
     /// When it was made; no part of the digest.
     pub made_at: Timestamp,
     /// SHA-256 over the canonical form.
@@ -93,7 +95,7 @@ impl Plan {
 
     /// What base will be once the plan is applied by `run` and verified at `at`.
     pub fn applied(&self, run: Option<RunId>, at: Timestamp) -> Base {
-        let service = |name: &ServiceName, leaves: &BTreeMap<FieldPath, BaseLeaf>| BaseService {
+        let service = |name: &ServiceName, leaves: &Arc<BTreeMap<FieldPath, BaseLeaf>>| BaseService {
             leaves: leaves.clone(),
             commit: self.commit_of(name).cloned(),
             run,
@@ -111,7 +113,8 @@ impl Plan {
             let visible = |change: &&Change| change.kind == ChangeKind::Withdraw && change.effect != Effect::Record;
             for change in action.changes.iter().filter(visible) {
                 if let Some(value) = change.base.clone() {
-                    service.leaves.insert(change.field.clone(), BaseLeaf { value, written: "".into() });
+                    Arc::make_mut(&mut service.leaves)
+                        .insert(change.field.clone(), BaseLeaf { value, written: "".into() });
                 }
             }
         }

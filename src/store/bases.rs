@@ -1,6 +1,6 @@
 //! What was last applied and verified, per service. Recording a base is also recording a release.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::{json, text, to_json};
 use super::environments::require;
@@ -16,15 +16,7 @@ impl Store {
     /// A database that refuses.
     pub async fn base(&self, environment: &EnvironmentRef) -> Result<Base, StoreError> {
         let id = environment.clone();
-        self.query(move |c| {
-            let mut statement =
-                c.prepare_cached("SELECT service, body FROM bases WHERE project = ?1 AND environment = ?2")?;
-            let rows = statement.query_map([id.project.as_str(), id.environment.as_str()], |row| {
-                Ok((text::<ServiceName>(row, 0)?, json::<BaseService>(row, 1)?))
-            })?;
-            Ok(Base { services: rows.collect::<Result<_, _>>()? })
-        })
-        .await
+        self.query(move |c| known(c, &id)).await
     }
 
     /// Records a service as it was verified; where a run did it, also as that run's release. The last
@@ -85,4 +77,13 @@ impl Store {
         })
         .await
     }
+}
+
+/// An environment's base.
+pub(super) fn known(c: &Connection, id: &EnvironmentRef) -> Result<Base, StoreError> {
+    let mut statement = c.prepare_cached("SELECT service, body FROM bases WHERE project = ?1 AND environment = ?2")?;
+    let rows = statement.query_map([id.project.as_str(), id.environment.as_str()], |row| {
+        Ok((text::<ServiceName>(row, 0)?, json::<BaseService>(row, 1)?))
+    })?;
+    Ok(Base { services: rows.collect::<Result<_, _>>()? })
 }

@@ -165,7 +165,7 @@ impl Store {
     }
 }
 
-fn known(c: &rusqlite::Connection, id: &EnvironmentRef) -> Result<Option<Environment>, StoreError> {
+pub(super) fn known(c: &rusqlite::Connection, id: &EnvironmentRef) -> Result<Option<Environment>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM environments WHERE project = ?1 AND name = ?2");
     let mut statement = c.prepare_cached(&sql)?;
     Ok(statement.query_row([id.project.as_str(), id.environment.as_str()], environment).optional()?)

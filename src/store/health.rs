@@ -75,19 +75,24 @@ impl Store {
         environment: &EnvironmentRef,
     ) -> Result<Vec<(ServiceName, ServiceHealth, Timestamp)>, StoreError> {
         let id = environment.clone();
-        self.query(move |c| {
-            let mut statement = c.prepare_cached(
-                "SELECT service, health, replicas, since FROM healths WHERE project = ?1 AND environment = ?2
-                 ORDER BY service",
-            )?;
-            let rows = statement.query_map([id.project.as_str(), id.environment.as_str()], |row| {
-                let health = ServiceHealth { health: json(row, 1)?, replicas: json(row, 2)? };
-                Ok((text(row, 0)?, health, time(row, 3)?))
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        self.query(move |c| known(c, &id)).await
     }
+}
+
+/// How each service of an environment is doing.
+pub(super) fn known(
+    c: &Connection,
+    id: &EnvironmentRef,
+) -> Result<Vec<(ServiceName, ServiceHealth, Timestamp)>, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT service, health, replicas, since FROM healths WHERE project = ?1 AND environment = ?2
+         ORDER BY service",
+    )?;
+    let rows = statement.query_map([id.project.as_str(), id.environment.as_str()], |row| {
+        let health = ServiceHealth { health: json(row, 1)?, replicas: json(row, 2)? };
+        Ok((text(row, 0)?, health, time(row, 3)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn put(

@@ -32,6 +32,7 @@ mod retention;
 mod run_lines;
 mod runs;
 mod services;
+mod stored;
 mod tokens;
 mod writer;
 
@@ -50,6 +51,7 @@ pub use retention::{
 };
 pub use run_lines::{LINE_BYTES_MAX, LINES_PER_RUN_MAX};
 pub use runs::RunStart;
+pub use stored::Stored;
 
 use crate::store::connection::Opened;
 use crate::store::deliveries::Waiting;

@@ -157,7 +157,7 @@ fn registered(c: &Connection, integration: Option<&IntegrationName>) -> Result<(
     }
 }
 
-fn known(c: &Connection, name: &ProjectName) -> Result<Option<Project>, StoreError> {
+pub(super) fn known(c: &Connection, name: &ProjectName) -> Result<Option<Project>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM projects WHERE name = ?1");
     Ok(c.prepare_cached(&sql)?.query_row([name.as_str()], project).optional()?)
 }

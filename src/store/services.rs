@@ -1,6 +1,6 @@
 //! Services that an operator registered, for the file's short form.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::columns::{json, text, to_json};
 use super::environments::require;
@@ -37,16 +37,7 @@ impl Store {
     /// A database that refuses.
     pub async fn services(&self, environment: &EnvironmentRef) -> Result<Vec<RegisteredService>, StoreError> {
         let id = environment.clone();
-        self.query(move |c| {
-            let mut statement = c.prepare_cached(
-                "SELECT name, spec FROM services WHERE project = ?1 AND environment = ?2 ORDER BY name",
-            )?;
-            let rows = statement.query_map([id.project.as_str(), id.environment.as_str()], |row| {
-                Ok(RegisteredService { environment: id.clone(), name: text(row, 0)?, spec: json(row, 1)? })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        self.query(move |c| known(c, &id)).await
     }
 
     /// Forgets a registered service; what runs goes on running.
@@ -67,4 +58,14 @@ impl Store {
         })
         .await
     }
+}
+
+/// The registered services of an environment.
+pub(super) fn known(c: &Connection, id: &EnvironmentRef) -> Result<Vec<RegisteredService>, StoreError> {
+    let mut statement =
+        c.prepare_cached("SELECT name, spec FROM services WHERE project = ?1 AND environment = ?2 ORDER BY name")?;
+    let rows = statement.query_map([id.project.as_str(), id.environment.as_str()], |row| {
+        Ok(RegisteredService { environment: id.clone(), name: text(row, 0)?, spec: json(row, 1)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -1,6 +1,7 @@
 //! Does the docker provider do each step on a real Engine, and leave alone what is not its own?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trueup::live::field::FieldPath;
@@ -53,7 +54,7 @@ async fn what_is_declared_is_what_is_observed() {
             (FieldPath::StopGracePeriod, Value::Duration(Millis(3_000))),
             (
                 FieldPath::Ports("8080/tcp".into()),
-                Value::Ports([PortBinding { host_ip: Some([127, 0, 0, 1].into()), host_port: None }].into()),
+                Value::Ports(Arc::new([PortBinding { host_ip: Some([127, 0, 0, 1].into()), host_port: None }].into())),
             ),
             (FieldPath::Volumes("/data".into()), named(&volume)),
         ])
@@ -218,7 +219,7 @@ async fn a_port_that_is_taken_refuses_the_start_and_says_so() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let bindings = [PortBinding { host_ip: Some([127, 0, 0, 1].into()), host_port: Some(port) }];
-    let leaves = world.leaves(vec![(FieldPath::Ports("80/tcp".into()), Value::Ports(bindings.into()))]).await;
+    let leaves = world.leaves(vec![(FieldPath::Ports("80/tcp".into()), Value::Ports(Arc::new(bindings.into())))]).await;
     let permit = world.gate.permit().await;
     let id = world.prepare(&permit, "web", &leaves, &BTreeSet::new(), None).await.unwrap();
     let error = world.provider.start(&permit, &id).await.unwrap_err();

@@ -1,6 +1,7 @@
 //! Does a replacement keep what nobody manages, drop what is withdrawn, and treat volumes and secrets as it should?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use trueup::ids::SecretName;
 use trueup::live::ReplicaId;
@@ -196,7 +197,7 @@ async fn withdrawn_values_return_to_their_defaults() {
             (FieldPath::Volumes("/data".into()), named(&data)),
             (
                 FieldPath::Ports("8080/tcp".into()),
-                Value::Ports([PortBinding { host_ip: Some([127, 0, 0, 1].into()), host_port: None }].into()),
+                Value::Ports(Arc::new([PortBinding { host_ip: Some([127, 0, 0, 1].into()), host_port: None }].into())),
             ),
         ])
         .await;

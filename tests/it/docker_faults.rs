@@ -43,7 +43,7 @@ fn provider(engine: &Engine) -> DockerProvider {
 
 fn leaves(image: &str) -> BTreeMap<FieldPath, Value> {
     let value = ImageValue { reference: Some(IMAGE.parse().unwrap()), content: [image.parse().unwrap()].into() };
-    BTreeMap::from([(FieldPath::Image, Value::Image(value))])
+    BTreeMap::from([(FieldPath::Image, Value::Image(value.into()))])
 }
 
 async fn prepare(

@@ -84,7 +84,7 @@ fn digests(image: &ImageValue) -> String {
 
 fn image_of(replica: &LiveReplica) -> ImageValue {
     match &replica.leaves[&FieldPath::Image].known().unwrap().value {
-        Value::Image(image) => image.clone(),
+        Value::Image(image) => (**image).clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -112,7 +112,7 @@ async fn a_tag_resolves_at_its_registry_and_is_pulled_by_digest() {
     let resolved = resolve(&world, &tag, None).await.unwrap();
     assert_eq!(digests(&resolved), first);
 
-    let leaves = world.leaves(vec![(FieldPath::Image, Value::Image(resolved.clone())), keeps_running()]).await;
+    let leaves = world.leaves(vec![(FieldPath::Image, Value::Image(resolved.clone().into())), keeps_running()]).await;
     let old = world.deploy("web", &leaves).await;
     world.adopt_image(&docker(&["inspect", "--format", "{{.Image}}", &old.0]));
     let replica = world.replica("web").await;
@@ -180,7 +180,7 @@ async fn what_cannot_be_had_is_said_and_nothing_is_left() {
     assert!(why.contains("has no") && why.contains("shop/missing:1"), "{why}");
     let digest = format!("sha256:{}", "0".repeat(64));
     let value = ImageValue { reference: Some(missing.parse().unwrap()), content: [digest.parse().unwrap()].into() };
-    let leaves = world.leaves(vec![(FieldPath::Image, Value::Image(value))]).await;
+    let leaves = world.leaves(vec![(FieldPath::Image, Value::Image(value.into()))]).await;
     let permit = world.gate.permit().await;
     let error = world.prepare(&permit, "web", &leaves, &BTreeSet::new(), None).await.unwrap_err();
     assert!(matches!(&error, StepError::Refused(why) if why.contains("could not be pulled")), "{error}");
@@ -218,7 +218,7 @@ async fn a_registry_that_wants_a_login_gets_the_operators() {
     let Observed::Unknown(why) = wrong.resolve_image(&tag.parse().unwrap(), None).await else { panic!("refused") };
     assert!(!why.contains("wrong"), "{why}");
     let resolved = resolve(&world, &tag, None).await.unwrap();
-    let leaves = world.leaves(vec![(FieldPath::Image, Value::Image(resolved)), keeps_running()]).await;
+    let leaves = world.leaves(vec![(FieldPath::Image, Value::Image(resolved.into())), keeps_running()]).await;
     let replica = world.deploy("web", &leaves).await;
     world.adopt_image(&docker(&["inspect", "--format", "{{.Image}}", &replica.0]));
 }

@@ -1,6 +1,7 @@
 //! Is every observable field, changed by hand with the docker command, found at exactly its leaf?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use trueup::live::field::FieldPath;
 use trueup::live::quantity::{Bytes, Millis, NanoCpus};
@@ -23,7 +24,7 @@ async fn declared(world: &World) -> BTreeMap<FieldPath, Value> {
             (FieldPath::WorkingDir, text("/srv")),
             (FieldPath::Env("LOG_LEVEL".into()), text("info")),
             (FieldPath::Labels("team".into()), text("shop")),
-            (FieldPath::Ports("8080/tcp".into()), Value::Ports([binding].into())),
+            (FieldPath::Ports("8080/tcp".into()), Value::Ports(Arc::new([binding].into()))),
             (FieldPath::Volumes("/data".into()), named(&format!("{}-test-data", world.project()))),
             (FieldPath::CpuLimit, Value::Cpu(NanoCpus(500_000_000))),
             (FieldPath::MemoryLimit, Value::Memory(Bytes(64 << 20))),

@@ -68,7 +68,7 @@ fn service(project: String) -> impl Strategy<Value = Leaves> {
         entries(
             FieldPath::Ports,
             "[1-9][0-9]{0,3}/(tcp|udp)",
-            proptest::collection::btree_set(binding, 1..3).prop_map(Value::Ports),
+            proptest::collection::btree_set(binding, 1..3).prop_map(|set| Value::Ports(set.into())),
         ),
         entries(FieldPath::Volumes, "(/[a-z]{2,6}){1,2}/[A-Z]", volume),
     ];

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use trueup::declared::file::{Context, parse};
@@ -190,7 +191,10 @@ impl Outside {
 
     fn fill(&self, value: &mut Value, secrets: &mut BTreeMap<SecretName, String>) -> Result<(), String> {
         match value {
-            Value::Image(ImageValue { reference: Some(reference), content: digests }) => {
+            Value::Image(image) => {
+                let ImageValue { reference: Some(reference), content: digests } = Arc::make_mut(image) else {
+                    return Ok(());
+                };
                 let familiar = reference.familiar();
                 if let Some(why) = self.unresolved.get(&familiar) {
                     return Err(why.clone());
@@ -221,7 +225,9 @@ impl Side {
     fn base(&self) -> Base {
         let leaf = |leaf: &DeclaredLeaf| BaseLeaf { value: leaf.value.clone(), written: leaf.written.clone() };
         let services = self.declared.services.iter().flatten().map(|(name, service)| {
-            let leaves = service.leaves.iter().map(|(field, declared)| (field.clone(), leaf(declared))).collect();
+            let leaves: BTreeMap<_, _> =
+                service.leaves.iter().map(|(field, declared)| (field.clone(), leaf(declared))).collect();
+            let leaves = leaves.into();
             let applied =
                 BaseService { leaves, commit: None, run: Some(RunId(4)), verified_at: jiff::Timestamp::UNIX_EPOCH };
             (name.clone(), applied)
@@ -292,7 +298,7 @@ impl Change {
             && let Some(Observed::Known(LiveLeaf { value: Value::Image(image), .. })) =
                 leaves.get_mut(&FieldPath::Image)
         {
-            image.content = [content(digit)].into();
+            Arc::make_mut(image).content = [content(digit)].into();
         }
         for field in &self.absent {
             leaves.remove(field);

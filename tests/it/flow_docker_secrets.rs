@@ -156,7 +156,8 @@ async fn what_a_container_prints_of_its_secrets_is_masked_wherever_it_is_kept() 
     let mut base = dock.house.store.base(&dock.house.id).await.unwrap().services[&service].clone();
     let check: trueup::live::field::FieldPath = "healthcheck.command".parse().unwrap();
     let words = ["sh", "-c", tells].iter().map(|word| (*word).to_owned()).collect();
-    base.leaves.get_mut(&check).unwrap().value = trueup::live::value::Value::Words(words);
+    std::sync::Arc::make_mut(&mut base.leaves).get_mut(&check).unwrap().value =
+        trueup::live::value::Value::Words(words);
     dock.house.store.record_base(&dock.house.id, &service, base).await.unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     loop {

@@ -183,7 +183,7 @@ async fn what_cannot_be_prepared_is_refused_and_leaves_nothing() {
         (secretless, "the secret of env.TOKEN has no value"),
         (good.clone().env("PORT", "8080"), "cannot be set"),
         (good.clone().leaf(FieldPath::WorkingDir, Value::Text("../..".into())), "lead out of the checkout"),
-        (good.clone().leaf(FieldPath::Command, Value::Words(vec![])), "write `command`"),
+        (good.clone().leaf(FieldPath::Command, Value::Words([].into())), "write `command`"),
         (good.clone().leaf(FieldPath::Ports("80/tcp".into()), image), "cannot have"),
     ];
     for (wanted, reason) in refusals {

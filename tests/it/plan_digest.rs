@@ -1,6 +1,7 @@
 //! Does a plan's digest move when, and only when, what the plan rests on moves?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_assert_ne, proptest};
 use trueup::drift::{Base, BaseLeaf};
@@ -198,11 +199,8 @@ fn where_only_base_moved_that_is_said() {
     let mut base = base_of(&services);
     let before = plan(&declared, &base, &live, &can, PlanOptions::default());
     let leaf = BaseLeaf { value: Value::Flag(false), written: "otherwise".into() };
-    base.services
-        .get_mut("web".parse::<ServiceName>().as_ref().unwrap())
-        .unwrap()
-        .leaves
-        .insert(FieldPath::Stopped, leaf);
+    let web = base.services.get_mut("web".parse::<ServiceName>().as_ref().unwrap()).unwrap();
+    Arc::make_mut(&mut web.leaves).insert(FieldPath::Stopped, leaf);
     let after = plan(&declared, &base, &live, &can, PlanOptions::default());
     assert_ne!(before.digest, after.digest);
     let lines = moved(&before, &after);
@@ -237,21 +235,21 @@ fn the_canonical_form_of_format_1_stays() {
     let secret =
         SecretValue { name: Some("token".parse().unwrap()), fingerprint: Some("ab".repeat(32).parse().unwrap()) };
     let leaves = BTreeMap::from([
-        (FieldPath::Image, Value::Image(image)),
+        (FieldPath::Image, Value::Image(image.into())),
         (FieldPath::Source, Value::Source("cd".repeat(32).parse().unwrap())),
-        (FieldPath::Command, Value::Words(vec!["serve".into(), String::new()])),
+        (FieldPath::Command, Value::Words(["serve".into(), String::new()].into())),
         (FieldPath::Stopped, Value::Flag(false)),
         (FieldPath::Replicas, Value::Integer(1)),
         (FieldPath::Env("A".into()), text("b")),
         (FieldPath::Env("TOKEN".into()), Value::Secret(secret)),
-        (FieldPath::Ports("80/tcp".into()), Value::Ports(bindings.into())),
+        (FieldPath::Ports("80/tcp".into()), Value::Ports(Arc::new(bindings.into()))),
         (FieldPath::Volumes("/data".into()), Value::Volume(mount)),
         (FieldPath::CpuLimit, Value::Cpu(NanoCpus(500_000_000))),
         (FieldPath::MemoryLimit, Value::Memory(Bytes(1 << 28))),
         (FieldPath::Restart, Value::Restart(RestartPolicy::OnFailure { max: Some(5) })),
         (FieldPath::StopGracePeriod, Value::Duration(Millis(1_500))),
         (FieldPath::Pull, Value::Pull(PullPolicy::Never)),
-        (FieldPath::DependsOn, Value::Services(["db".parse().unwrap()].into())),
+        (FieldPath::DependsOn, Value::Services(Arc::new(["db".parse().unwrap()].into()))),
         (FieldPath::DeployStrategy, Value::Strategy(Strategic::Recreate)),
     ]);
     let services: Services = BTreeMap::from([("web".parse().unwrap(), leaves)]);

@@ -1,6 +1,7 @@
 //! What is blocked, what is left alone, and what an operator is told: rules that no golden case on Docker can show.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use trueup::declared::Declared;
 use trueup::deploy::check::check_of;
@@ -58,7 +59,7 @@ fn without_users() -> Capabilities {
 fn what_the_provider_cannot_do_blocks_its_service() {
     let can = without_users();
     let user = (FieldPath::User, Value::Text("shop".into()));
-    let command = (FieldPath::Command, Value::Words(vec!["serve".into()]));
+    let command = (FieldPath::Command, Value::Words(["serve".into()].into()));
     let services = web(&[user, command]);
     for live in [Services::new(), services.clone()] {
         let plan = plan_of(&services, &services, &live, &can);
@@ -158,12 +159,12 @@ fn withdrawn_policies_return_to_what_the_health_gate_does() {
 fn many_dependants_are_planned_in_time() {
     let can = docker();
     let db = name("db");
-    let image = (FieldPath::Image, Value::Words(Vec::new()));
+    let image = (FieldPath::Image, Value::Words([].into()));
     let mut services = web(std::slice::from_ref(&image));
     services.insert(db.clone(), services[&name("web")].clone());
     for number in 0..5_000 {
         let mut leaves = services[&db].clone();
-        leaves.insert(FieldPath::DependsOn, Value::Services([db.clone()].into()));
+        leaves.insert(FieldPath::DependsOn, Value::Services(Arc::new([db.clone()].into())));
         services.insert(name(&format!("s{number}")), leaves);
     }
     let started = std::time::Instant::now();

@@ -133,7 +133,7 @@ proptest! {
             .map(|(name, leaves)| {
                 let mark = |value: &Value| match value {
                     Value::Text(_) => Value::Text("hunter2".into()),
-                    Value::Words(_) => Value::Words(vec!["hunter2".to_owned()]),
+                    Value::Words(_) => Value::Words(["hunter2".to_owned()].into()),
                     other => other.clone(),
                 };
                 (name.clone(), leaves.iter().map(|(field, value)| (field.clone(), mark(value))).collect())

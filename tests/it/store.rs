@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
@@ -112,10 +113,10 @@ fn start(fill: &str, seconds: i64) -> RunStart {
 fn base(run: Option<RunId>, level: &str) -> BaseService {
     let leaf = BaseLeaf { value: Value::Text(level.into()), written: level.into() };
     BaseService {
-        leaves: BTreeMap::from([
+        leaves: Arc::new(BTreeMap::from([
             (FieldPath::Env("LOG_LEVEL".into()), leaf.clone()),
             (FieldPath::Labels("com.acme/tier \"1\"".into()), leaf),
-        ]),
+        ])),
         commit: None,
         run,
         verified_at: at(5),

@@ -45,7 +45,10 @@ pub(super) fn replica(
     let config = inspect.config.as_ref().unwrap_or(&nothing.0);
     let host = inspect.host_config.as_ref().unwrap_or(&nothing.1);
     let mut leaves = Leaves::new();
-    leaves.insert(FieldPath::Image, Observed::Known(LiveLeaf::set(Value::Image(image_value(inspect, config, image)))));
+    leaves.insert(
+        FieldPath::Image,
+        Observed::Known(LiveLeaf::set(Value::Image(image_value(inspect, config, image).into()))),
+    );
     match image {
         Some(image) => supplied_leaves(config, image, &mut leaves),
         None => unknown_leaves(config, &mut leaves),
@@ -109,8 +112,8 @@ fn supplied_leaves(config: &ContainerConfig, image: &ImageFacts, leaves: &mut Le
         add(FieldPath::Labels(key.into()), Value::Text(value.into()), supplied);
     }
     let words = Words::of(config, image);
-    add(FieldPath::Entrypoint, Value::Words(words.entrypoint.clone()), words.entrypoint_supplied);
-    add(FieldPath::Command, Value::Words(words.command.clone()), words.command_supplied);
+    add(FieldPath::Entrypoint, Value::Words(words.entrypoint.as_slice().into()), words.entrypoint_supplied);
+    add(FieldPath::Command, Value::Words(words.command.as_slice().into()), words.command_supplied);
     if let Some(user) = config.user.as_ref().filter(|user| !user.is_empty()) {
         add(FieldPath::User, Value::Text(user.into()), *user == image.user);
     }
@@ -188,7 +191,7 @@ fn ports(bindings: Option<&PortMap>) -> Leaves {
             bindings.iter().flatten().map(|binding| port_binding(&key, binding)).collect();
         let leaf = match published {
             Ok(set) if set.is_empty() => continue,
-            Ok(set) => Observed::Known(LiveLeaf::set(Value::Ports(set))),
+            Ok(set) => Observed::Known(LiveLeaf::set(Value::Ports(set.into()))),
             Err(why) => Observed::Unknown(why),
         };
         leaves.insert(FieldPath::Ports(key.into()), leaf);

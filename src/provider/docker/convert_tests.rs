@@ -189,7 +189,7 @@ fn a_container_made_from_an_id_bears_no_name() {
         let Some(Value::Image(image)) = leaf(&live, &FieldPath::Image).map(|leaf| leaf.value.clone()) else {
             panic!("an image")
         };
-        assert_eq!(image.reference.map(|reference| reference.familiar()).as_deref(), name, "{text}");
+        assert_eq!(image.reference.as_ref().map(|reference| reference.familiar()).as_deref(), name, "{text}");
         assert!(image.content.iter().any(|digest| digest.as_str() == id));
     }
 }

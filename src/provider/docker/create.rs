@@ -147,7 +147,7 @@ impl Blueprint<'_> {
     fn words(&self, old: &ContainerConfig) -> Result<(OwnWords, OwnWords), String> {
         let carried = self.from.map(|(_, image)| Words::of(old, image));
         let kept = |field: &FieldPath, words: Option<(&Vec<String>, bool)>| match self.leaves.get(field) {
-            Some(Value::Words(words)) => Ok(Some(words.clone())),
+            Some(Value::Words(words)) => Ok(Some(words.to_vec())),
             Some(_) => Err(mistyped(field)),
             None => Ok(words.filter(|(_, supplied)| !supplied && self.carries(field)).map(|(words, _)| words.clone())),
         };

@@ -71,10 +71,10 @@ fn predecessor(index: u32, config: ContainerConfig, host: HostConfig) -> Contain
 #[test]
 fn an_empty_command_is_the_services_own() {
     let mut kit = kit();
-    kit.leaves.insert(FieldPath::Command, Value::Words(vec![]));
+    kit.leaves.insert(FieldPath::Command, Value::Words([].into()));
     let body = kit.made().body;
     assert_eq!((body.entrypoint, body.cmd), (Some(strings(&["/entry"])), None), "an own entry point drops the image's");
-    kit.leaves.insert(FieldPath::Entrypoint, Value::Words(vec![]));
+    kit.leaves.insert(FieldPath::Entrypoint, Value::Words([].into()));
     assert_eq!(kit.made().body.entrypoint, Some(strings(&[""])));
 }
 

@@ -92,8 +92,8 @@ impl Draft {
         let blueprint = &mut self.blueprint;
         match (field, value) {
             (FieldPath::Source, Value::Source(hash)) => blueprint.source = Some(hash.clone()),
-            (FieldPath::Entrypoint, Value::Words(words)) => blueprint.entrypoint = Some(words.clone()),
-            (FieldPath::Command, Value::Words(words)) => blueprint.command = Some(words.clone()),
+            (FieldPath::Entrypoint, Value::Words(words)) => blueprint.entrypoint = Some(words.to_vec()),
+            (FieldPath::Command, Value::Words(words)) => blueprint.command = Some(words.to_vec()),
             (FieldPath::WorkingDir, Value::Text(path)) => blueprint.working_dir = Some(path.to_string()),
             (FieldPath::Env(name), Value::Text(text)) => {
                 self.env.0.insert(name.to_string(), text.as_str().into());

@@ -147,7 +147,7 @@ impl World {
     /// The leaf `image`, resolved.
     pub async fn image_leaf(&self, image: &str) -> (FieldPath, Value) {
         match self.provider.resolve_image(&image.parse().unwrap(), None).await {
-            Observed::Known(value) => (FieldPath::Image, Value::Image(value)),
+            Observed::Known(value) => (FieldPath::Image, Value::Image(value.into())),
             Observed::Unknown(why) => panic!("{image}: {why}"),
         }
     }

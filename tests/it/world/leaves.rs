@@ -38,7 +38,7 @@ fn image() -> BoxedStrategy<Value> {
     (reference, btree_set(0_u8..6, 1..3))
         .prop_map(|(reference, digests)| {
             let content = digests.into_iter().map(content).collect();
-            Value::Image(ImageValue { reference: Some(reference), content })
+            Value::Image(ImageValue { reference: Some(reference), content }.into())
         })
         .boxed()
 }
@@ -82,7 +82,7 @@ pub fn secret() -> BoxedStrategy<Value> {
 
 /// Values that a field can have.
 pub fn value_of(field: &FieldPath) -> BoxedStrategy<Value> {
-    let words = || vec(text(), 0..4).prop_map(Value::Words).boxed();
+    let words = || vec(text(), 0..4).prop_map(|words| Value::Words(words.into())).boxed();
     let number = || (1_u64..9).prop_map(Value::Integer).boxed();
     let duration = || (0_u64..100_000).prop_map(|millis| Value::Duration(Millis(millis))).boxed();
     let plain = || text().prop_map(|text| Value::Text(text.into())).boxed();
@@ -95,7 +95,7 @@ pub fn value_of(field: &FieldPath) -> BoxedStrategy<Value> {
         FieldPath::Stopped => Just(Value::Flag(false)).boxed(),
         FieldPath::Replicas => (1_u64..4).prop_map(Value::Integer).boxed(),
         FieldPath::Env(_) => prop_oneof![3 => plain(), 1 => secret()].boxed(),
-        FieldPath::Ports(_) => btree_set(binding(), 1..3).prop_map(Value::Ports).boxed(),
+        FieldPath::Ports(_) => btree_set(binding(), 1..3).prop_map(|set| Value::Ports(set.into())).boxed(),
         FieldPath::Volumes(_) => volume(),
         FieldPath::CpuLimit => (1_u64..9_000_000_000).prop_map(|nanos| Value::Cpu(NanoCpus(nanos))).boxed(),
         FieldPath::MemoryLimit => (1_u64..1 << 40).prop_map(|bytes| Value::Memory(Bytes(bytes))).boxed(),
@@ -113,7 +113,7 @@ pub fn value_of(field: &FieldPath) -> BoxedStrategy<Value> {
                 .boxed()
         }
         // Validation refuses services that are not there and services that wait for each other.
-        FieldPath::DependsOn => Just(Value::Services(BTreeSet::new())).boxed(),
+        FieldPath::DependsOn => Just(Value::Services(Default::default())).boxed(),
         FieldPath::DeployStrategy => Just(Value::Strategy(Deploying::Recreate)).boxed(),
         FieldPath::RollbackOnFailure => any::<bool>().prop_map(Value::Flag).boxed(),
     }
@@ -171,7 +171,7 @@ pub fn declared_of(services: &BTreeMap<ServiceName, BTreeMap<FieldPath, Value>>)
 pub fn base_of(services: &BTreeMap<ServiceName, BTreeMap<FieldPath, Value>>) -> Base {
     let leaf = |value: &Value| BaseLeaf { value: value.clone(), written: value.to_string().into() };
     let service = |leaves: &BTreeMap<FieldPath, Value>| BaseService {
-        leaves: leaves.iter().map(|(field, value)| (field.clone(), leaf(value))).collect(),
+        leaves: leaves.iter().map(|(field, value)| (field.clone(), leaf(value))).collect::<BTreeMap<_, _>>().into(),
         commit: None,
         run: None,
         verified_at: jiff::Timestamp::UNIX_EPOCH,

@@ -39,7 +39,7 @@ pub fn env(name: &str) -> FieldPath {
 }
 
 pub fn image(reference: &str, digest: u8) -> Value {
-    Value::Image(ImageValue { reference: Some(reference.parse().unwrap()), content: [content(digest)].into() })
+    Value::Image(ImageValue { reference: Some(reference.parse().unwrap()), content: [content(digest)].into() }.into())
 }
 
 pub fn secret(name: &str, value: &str) -> Value {
@@ -75,7 +75,8 @@ pub fn base(file: &File) -> Base {
             .leaves
             .iter()
             .map(|(field, leaf)| (field.clone(), BaseLeaf { value: leaf.value.clone(), written: leaf.written.clone() }))
-            .collect(),
+            .collect::<BTreeMap<_, _>>()
+            .into(),
         commit: None,
         run: None,
         verified_at: jiff::Timestamp::UNIX_EPOCH,
