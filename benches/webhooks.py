@@ -11,6 +11,7 @@ directory is on a disk (TRUEUP_BENCH_DIR, else the current one), as every delive
 import hashlib
 import hmac
 import http.client
+import http.server
 import io
 import json
 import os
@@ -32,6 +33,8 @@ SECONDS = int(os.environ.get("TRUEUP_BENCH_SECONDS", "10"))
 SIGNED = int(os.environ.get("TRUEUP_BENCH_SIGNED", "200000"))
 BURST = 10_000
 REPOSITORIES = 100
+# Fewer than the writes a minute that Trueup allows itself on GitHub, with a comment and a status each.
+PUSHES = 20
 
 # Bodies differ in ten digits; the rest is what a small push looks like, 2 KiB together.
 HEAD = '{"ref":"refs/heads/main","before":"' + "1" * 40 + '","after":"' + "2" * 40 + '","number":"'
@@ -314,6 +317,158 @@ def send_all(port):
         raise SystemExit(f"{len(failures)} deliveries of the burst were refused: {set(failures)}")
 
 
+class GitHub(http.server.BaseHTTPRequestHandler):
+    """As much of GitHub's REST API as a report on one pull request asks for; anything else ends the measurement."""
+
+    protocol_version = "HTTP/1.1"
+    comments = {}
+    heads = []
+    posted = threading.Condition()
+    refused = []
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, value, status=200):
+        sent = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(sent)))
+        self.end_headers()
+        self.wfile.write(sent)
+
+    def asked(self):
+        return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+
+    def text(self, number):
+        return {"id": number, "body": GitHub.comments[number], "user": {"id": 1, "login": "trueup"},
+                "html_url": f"http://127.0.0.1/acme/p0/pull/7#issuecomment-{number}", "issue_url": "http://127.0.0.1/repos/acme/p0/issues/7"}
+
+    def wrote(self, number, body):
+        with GitHub.posted:
+            GitHub.comments[number] = body
+            GitHub.posted.notify_all()
+
+    def do_GET(self):
+        path = self.path.partition("?")[0].removeprefix("/api/v3")
+        if path == "/user":
+            return self.answer({"id": 1, "login": "trueup"})
+        if path == "/repos/acme/p0/pulls/7":
+            side = {"repo": {"full_name": "acme/p0"}}
+            return self.answer({"number": 7, "state": "open", "merged_at": None, "user": {"id": 2, "login": "ann"},
+                                "html_url": "http://127.0.0.1/acme/p0/pull/7",
+                                "head": {"ref": "feature", "sha": GitHub.heads[-1], **side}, "base": {"ref": "main", "sha": GitHub.heads[0], **side}})
+        if path == "/repos/acme/p0/issues/7/comments":
+            return self.answer([self.text(number) for number in GitHub.comments])
+        if path.startswith("/repos/acme/p0/issues/comments/"):
+            number = int(path.rpartition("/")[2])
+            return self.answer(self.text(number)) if number in GitHub.comments else self.answer({"message": "Not Found"}, 404)
+        GitHub.refused.append(self.path)
+        self.answer({"message": "not expected"}, 501)
+
+    def do_POST(self):
+        path, asked = self.path.removeprefix("/api/v3"), self.asked()
+        if path == "/repos/acme/p0/issues/7/comments":
+            self.wrote(len(GitHub.comments) + 1, asked["body"])
+            return self.answer(self.text(len(GitHub.comments)), 201)
+        if path.startswith("/repos/acme/p0/statuses/"):
+            return self.answer({"id": 1, "state": asked["state"], "context": asked["context"]}, 201)
+        GitHub.refused.append(self.path)
+        self.answer({"message": "not expected"}, 501)
+
+    def do_PATCH(self):
+        path, asked = self.path.removeprefix("/api/v3"), self.asked()
+        number = int(path.rpartition("/")[2])
+        if path.startswith("/repos/acme/p0/issues/comments/") and number in GitHub.comments:
+            self.wrote(number, asked["body"])
+            return self.answer(self.text(number))
+        GitHub.refused.append(self.path)
+        self.answer({"message": "not expected"}, 501)
+
+
+def push_to_comment(directory):
+    """From before a push to a pull request until the comment about that very commit's file is posted."""
+    repository, template = directory / "pulls" / "p0.git", directory / "pulled"
+    git = ("git", "-c", "user.name=Bench", "-c", "user.email=bench@example.org", "-C", template)
+    run("git", "init", "--quiet", "--initial-branch=main", template)
+    (template / ".trueup.yml").write_text(measure.FILE)
+    run(*git, "add", ".")
+    run(*git, "commit", "--quiet", "--message", "declare")
+    run("git", "clone", "--quiet", "--bare", template, repository)
+    GitHub.heads.append(run(*git, "rev-parse", "HEAD").stdout.strip())
+    GitHttp.root = repository.parent
+    served = Threaded(("127.0.0.1", 0), GitHttp)
+    threading.Thread(target=served.serve_forever, daemon=True).start()
+    forge = Threaded(("127.0.0.1", 0), GitHub)
+    threading.Thread(target=forge.serve_forever, daemon=True).start()
+    engine_socket = directory / "pulls.sock"
+    for service in ("web", "worker"):
+        one = container("p0", service)
+        measure.Engine.containers[one["Id"]] = one
+    engine = measure.ThreadedUnix(str(engine_socket), measure.Engine)
+    threading.Thread(target=engine.serve_forever, daemon=True).start()
+    token = directory / "token"
+    token.write_text("ghp_" + "a" * 36)
+    token.chmod(0o600)
+    port = free_port()
+    daemon = Daemon(directory / "comment", listen=f"127.0.0.1:{port}", poll_interval="24h", observe_interval="24h")
+    walls = []
+    try:
+        api(daemon.socket, "POST", "/api/v1/integrations",
+            {"name": "forge", "provider": "github", "endpoint": f"http://127.0.0.1:{forge.server_address[1]}", "auth": f"file://{token}"})
+        api(daemon.socket, "POST", "/api/v1/projects",
+            {"name": "p0", "url": f"http://127.0.0.1:{served.server_address[1]}/p0.git", "tracked": "main", "integration": "forge",
+             "repository": "acme/p0", "webhook_secret": secret_file(directory)})
+        api(daemon.socket, "POST", "/api/v1/projects/p0/environments",
+            {"name": "production", "provider": "docker", "settings": {"host": f"unix://{engine_socket}"}})
+        read_commits(daemon, lambda commits: len(commits) == 1)
+        with Watch(daemon) as memory:
+            for number in range(PUSHES + 1):
+                word = f"round-{number}"
+                (template / ".trueup.yml").write_text(measure.FILE.replace("LOG_LEVEL: info", f"LOG_LEVEL: {word}"))
+                run(*git, "commit", "--quiet", "--all", "--message", word)
+                GitHub.heads.append(run(*git, "rev-parse", "HEAD").stdout.strip())
+                begun = time.monotonic()
+                run(*git, "push", "--quiet", "--force", repository, "HEAD:refs/heads/feature", "HEAD:refs/pull/7/head")
+                deliver_pull(port, number)
+                with GitHub.posted:
+                    if not GitHub.posted.wait_for(lambda: any(word in body for body in GitHub.comments.values()), 30):
+                        raise SystemExit(f"no comment about {word} within 30 s; refused: {GitHub.refused}")
+                # The first one signs in, clones and makes the comment.
+                if number:
+                    walls.append(time.monotonic() - begun)
+        if GitHub.refused or len(GitHub.comments) != 1:
+            raise SystemExit(f"{len(GitHub.comments)} comments; not expected: {GitHub.refused}")
+        walls.sort()
+        p95 = walls[int(len(walls) * 0.95) - 1] * 1000
+        row(f"a push to a pull request to its edited comment, p95 of {PUSHES}", "under 500 ms",
+            f"{p95:.0f} ms (median {walls[len(walls) // 2] * 1000:.0f} ms, `git push` itself in it)", p95 < 500, "a loopback GitHub")
+        row("… resident memory meanwhile, at most", "under 80 MiB", f"{memory.most:.0f} MiB", memory.most < 80, "")
+    finally:
+        daemon.stop()
+        for server in (served, forge, engine):
+            server.shutdown()
+
+
+def deliver_pull(port, number):
+    side = {"repo": {"full_name": "acme/p0"}}
+    sent = json.dumps({
+        "action": "opened" if number == 0 else "synchronize", "number": 7,
+        "pull_request": {"number": 7, "state": "open", "head": {"ref": "feature", "sha": GitHub.heads[-1], **side},
+                         "base": {"ref": "main", "sha": GitHub.heads[0], **side}},
+        "repository": {"full_name": "acme/p0"}, "sender": {"id": 2, "login": "ann"},
+    }).encode()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    signature = hmac.new(SECRET.encode(), sent, hashlib.sha256).hexdigest()
+    headers = {"Content-Type": "application/json", "X-GitHub-Event": "pull_request", "X-GitHub-Delivery": f"pull-{number}",
+               "X-Hub-Signature-256": f"sha256={signature}"}
+    connection.request("POST", "/hooks/github/p0", sent, headers)
+    status = connection.getresponse().status
+    connection.close()
+    if status != 202:
+        raise SystemExit(f"the delivery of a push was refused: {status}")
+
+
 def write():
     commit = run("git", "-C", ROOT, "rev-parse", "--short=12", "HEAD").stdout.strip()
     lines = [measure.WEBHOOKS, "", "Written by `benches/webhooks.py`: `cargo build --release && python3 benches/webhooks.py`.",
@@ -333,6 +488,8 @@ def main():
         accepting(pathlib.Path(directory).resolve())
         write()
         burst(pathlib.Path(directory).resolve())
+        write()
+        push_to_comment(pathlib.Path(directory).resolve())
         write()
 
 
