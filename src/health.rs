@@ -212,7 +212,7 @@ fn masked(health: Health, mask: &Mask) -> Health {
 }
 
 /// The services that are probed, as they were last applied.
-fn checks(base: &Base) -> BTreeMap<ServiceName, Check> {
+pub(crate) fn checks(base: &Base) -> BTreeMap<ServiceName, Check> {
     base.services
         .iter()
         .map(|(name, service)| (name.clone(), check_of(|field| service.leaves.get(field).map(|leaf| &leaf.value))))

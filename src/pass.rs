@@ -212,6 +212,11 @@ impl Passes {
         self.seen.looks(id)
     }
 
+    /// Whether anything that was deployed may be probed; false only where the last look found that nothing is.
+    pub(crate) fn may_be_probed(&self, id: &EnvironmentRef) -> bool {
+        self.seen.may_be_probed(id)
+    }
+
     /// Forgets what is remembered of an environment that was removed or registered anew.
     pub fn forget(&self, id: &EnvironmentRef) {
         self.seen.forget(id);

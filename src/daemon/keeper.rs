@@ -188,7 +188,10 @@ impl Keeper {
         };
         let (there, probe) = match &job {
             Job::Poll(key) => (self.places.contains_key(key), None),
-            Job::Look(id) => (self.sites.contains_key(id), Some(Job::Probe(id.clone()))),
+            Job::Look(id) => {
+                let probe = self.tools.passes.may_be_probed(id).then(|| Job::Probe(id.clone()));
+                (self.sites.contains_key(id), probe)
+            }
             Job::Probe(id) => (self.sites.contains_key(id), None),
         };
         if !there {

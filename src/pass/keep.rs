@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::deploy::check::check_of;
 use crate::drift::{Base, Cause};
-use crate::health::{mask, service_health, unseen};
+use crate::health::{checks, mask, service_health, unseen};
 use crate::ids::{EnvironmentRef, ServiceName};
 use crate::live::field::FieldPath;
 use crate::live::{Health, Live, LiveReplica, LiveService, Observed};
@@ -26,6 +26,7 @@ impl Passes {
     ) -> Result<(), PassError> {
         let store = &self.parts.store;
         let id = &plan.environment;
+        self.seen.probed(id, !checks(base).is_empty());
         if self.seen.planned(plan) {
             let kept = self.keep_plan(plan).await;
             match kept {

@@ -32,6 +32,8 @@ struct One {
     read: Option<ReadStatus>,
     plan: Option<(PlanDigest, Option<CommitSha>)>,
     reading: Option<Kept>,
+    /// Whether the last look found that nothing deployed there is probed.
+    unprobed: bool,
 }
 
 /// A reading, and what it was made from besides the commit.
@@ -85,6 +87,15 @@ impl Seen {
     pub(super) fn kept(&self, plan: &Plan) {
         let mut all = self.all();
         all.entry(plan.environment.clone()).or_default().plan = Some((plan.digest.clone(), plan.commit.clone()));
+    }
+
+    /// Notes whether anything that was deployed is probed.
+    pub(super) fn probed(&self, id: &EnvironmentRef, any: bool) {
+        self.all().entry(id.clone()).or_default().unprobed = !any;
+    }
+
+    pub(super) fn may_be_probed(&self, id: &EnvironmentRef) -> bool {
+        !self.all().get(id).is_some_and(|one| one.unprobed)
     }
 
     /// What was read last, if it was made from the same registrations.
