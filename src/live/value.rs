@@ -11,8 +11,8 @@ use crate::live::image::ImageValue;
 use crate::live::quantity::{Bytes, Millis, NanoCpus};
 use crate::live::shared::SharedText;
 
-/// A leaf's value. Which variant a field has is fixed by its type; `Env` alone may be plain or secret. A copy shares
-/// whatever is larger than a number: every look holds each leaf several times.
+// Every look holds each leaf several times: a copy shares whatever is larger than a number.
+/// A leaf's value. Which variant a field has is fixed by its type; `Env` alone may be plain or secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 pub enum Value {

@@ -59,8 +59,8 @@ pub struct Plan {
     pub suppressed: Vec<PlanSuppressed>,
     /// What the reader should know: the file is missing, a rollback uses current secrets …
     pub notes: Vec<String>,
-    /// The leaves that each declared service is to have: what an apply reads. Secrets by name. Where base holds the same,
-    /// the two share them.
+    // Where base holds the same, the two share them.
+    /// The leaves that each declared service is to have: what an apply reads. Secrets by name.
     pub desired: BTreeMap<ServiceName, Arc<BTreeMap<FieldPath, BaseLeaf>>>,
     /// When it was made; no part of the digest.
     pub made_at: Timestamp,
