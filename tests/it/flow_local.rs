@@ -178,3 +178,47 @@ async fn a_commit_that_does_not_hold_the_declared_code_is_refused() {
     assert!(summary.contains("the code of beta at") && summary.contains("nothing was begun"), "{summary}");
     assert_eq!(releases(&machine), ["alpha-1", "beta-3"]);
 }
+
+/// What is damaged of one replica says nothing of the others: their part of the plan shows and is carried out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_whose_record_is_damaged_is_unseen_and_the_rest_goes_on() {
+    if !backend::git() {
+        return;
+    }
+    let mut machine = Machine::new().await;
+    let services = |api: &str| {
+        let web = web("1", "\"true\"", "");
+        let api = web.replace("web:", "api:").replace("R: \"1\"", &format!("R: \"{api}\""));
+        format!("{api}{web}")
+    };
+    let house = house(&machine, &services("2")).await;
+    sync(&house).await;
+    let record = |name: &str| {
+        let folders = std::fs::read_dir(machine.state().join("replicas")).unwrap().map(|entry| entry.unwrap().path());
+        let mut own = folders.filter(|path| path.to_string_lossy().contains(".web."));
+        own.next().unwrap().join(name)
+    };
+    let file = record("state.json");
+    let whole = std::fs::read(&file).unwrap();
+    machine.kill();
+    std::fs::write(&file, b"{").unwrap();
+    machine.start().await;
+
+    house.declare(&services("3"));
+    let plan = house.plan().await;
+    let feasible: Vec<&str> = plan.feasible().map(|action| action.service.as_str()).collect();
+    assert_eq!(feasible, ["api"], "{plan:#?}");
+    let unknown =
+        plan.unknowns.iter().find(|unknown| unknown.service.as_ref().is_some_and(|name| name.as_str() == "web"));
+    let why = &unknown.expect("web is unknown").why;
+    assert!(why.contains("web-1: ") && why.contains("state.json") && why.contains("restart the supervisor"), "{why}");
+    let run = house.carry_out(&plan).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}\n{}", run.summary, house.output(run.id).await);
+    assert_eq!(releases(&machine), ["1", "3"], "what cannot be read was touched");
+
+    machine.kill();
+    std::fs::write(&file, whole).unwrap();
+    machine.start().await;
+    let plan = house.plan().await;
+    assert!(plan.is_empty() && plan.unknowns.is_empty(), "read again, it is in sync: {plan:#?}");
+}

@@ -175,7 +175,7 @@ async fn only_one_supervisor_owns_a_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_is_unknown_and_spoils_no_other_environment() {
+async fn a_replica_that_cannot_be_read_is_unseen_and_spoils_no_other() {
     let (mut machine, code) = (Machine::new().await, Code::default());
     let gate = Gate::open(&shop(), "local").await;
     let permit = gate.permit().await;
@@ -187,8 +187,14 @@ async fn what_cannot_be_read_is_unknown_and_spoils_no_other_environment() {
         std::fs::create_dir_all(machine.state().join("replicas/shop.production.web.9.1.new/checkout")).unwrap();
         machine.start().await;
         let provider = machine.provider(&code);
-        let Observed::Unknown(why) = provider.observe().await.services else { panic!("{garbage:?} was believed") };
-        assert!(why.contains(&replica.0), "{why}");
+        let Observed::Known(services) = provider.observe().await.services else { panic!("{garbage:?} hides all") };
+        let web = &services[&"web".parse().unwrap()];
+        assert!(web.replicas.is_empty(), "{garbage:?} was believed");
+        let why = web.unseen_why().unwrap();
+        assert!(
+            why.starts_with("web-1: ") && why.contains(&replica.0) && why.contains("restart the supervisor"),
+            "{why}"
+        );
         assert!(Wanted::shell(&code, "exit").prepare(&provider, &permit).await.is_err());
         assert!(!machine.state().join("replicas/shop.production.web.9.1.new").exists(), "half a replica is swept away");
         let other = trueup::provider::local::LocalProvider::connect(

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use trueup::live::Observed;
 use trueup::provider::local::LocalProvider;
+use trueup::provider::local::supervisor::protocol::{Envelope, PROTOCOL, Request};
 use trueup::provider::{Provider, StepError};
 
 use crate::world::local::{Code, Machine, Wanted, pid, shop};
@@ -29,16 +30,16 @@ async fn answer(machine: &Machine, bytes: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_supervisor_stands_garbage() {
     let (machine, code) = (Machine::new().await, Code::default());
-    let too_long = [b"{\"version\":1,\"body\":\"".as_slice(), &vec![b'a'; 3 << 20], b"\"}\n"].concat();
-    let deep = [&b"{\"version\":1,\"body\":"[..], &vec![b'['; 100_000], b"\n"].concat();
+    let too_long = [b"{\"version\":2,\"body\":\"".as_slice(), &vec![b'a'; 3 << 20], b"\"}\n"].concat();
+    let deep = [&b"{\"version\":2,\"body\":"[..], &vec![b'['; 100_000], b"\n"].concat();
     let garbage: [(&[u8], &str); 9] = [
         (b"hello\n", "one line of JSON"),
         (b"\x00\xff\xfe\n", ""),
         (b"{}\n", "one line of JSON"),
-        (b"{\"version\":2,\"body\":\"hello\"}\n", "speaks version 1"),
-        (b"{\"version\":1,\"body\":\"hello\",\"more\":1}\n", "not understood"),
-        (b"{\"version\":1,\"body\":{\"look\":{\"id\":\"../../etc/passwd\"}}}\n", "no replica"),
-        (b"{\"version\":1,\"body\":{\"remove\":{\"run\":1,\"id\":\"\"}}}\n", "no replica"),
+        (b"{\"version\":1,\"body\":\"hello\"}\n", "speaks version 2"),
+        (b"{\"version\":2,\"body\":\"hello\",\"more\":1}\n", "not understood"),
+        (b"{\"version\":2,\"body\":{\"look\":{\"id\":\"../../etc/passwd\"}}}\n", "no replica"),
+        (b"{\"version\":2,\"body\":{\"remove\":{\"run\":1,\"id\":\"\"}}}\n", "no replica"),
         (&deep, "one line of JSON"),
         (&too_long, ""),
     ];
@@ -48,9 +49,9 @@ async fn the_supervisor_stands_garbage() {
         assert!(said.contains(reason) && !said.contains("\"done\""), "{shown}: {said}");
     }
     // A request may hold a secret: what was not understood is not repeated.
-    let said = answer(&machine, b"{\"version\":1,\"body\":{\"hunter2\":1}}\n").await;
+    let said = answer(&machine, b"{\"version\":2,\"body\":{\"hunter2\":1}}\n").await;
     assert!(said.contains("not understood") && !said.contains("hunter2"), "{said}");
-    let said = answer(&machine, b"{\"version\":1,\"body\":\"hello\"}\n{\"version\":1,\"body\":\"hello\"}\n").await;
+    let said = answer(&machine, b"{\"version\":2,\"body\":\"hello\"}\n{\"version\":2,\"body\":\"hello\"}\n").await;
     assert_eq!(said.lines().count(), 2, "one conversation may hold several questions: {said}");
     assert!(machine.provider(&code).test_connection().await.ok);
 }
@@ -69,9 +70,9 @@ async fn the_daemon_stands_garbage() {
         b"hello\n",
         b"\xff\n",
         b"{\"version\":7,\"body\":\"done\"}\n",
-        b"{\"version\":1,\"body\":\"done\"}\n",
-        b"{\"version\":1,\"body\":{\"replicas\":[{}]}}\n",
-        b"{\"version\":1,\"body\":\"hunter2\"}\n",
+        b"{\"version\":2,\"body\":\"done\"}\n",
+        b"{\"version\":2,\"body\":{\"replicas\":{\"seen\":[{}],\"unseen\":[]}}}\n",
+        b"{\"version\":2,\"body\":\"hunter2\"}\n",
     ] {
         let listener = UnixListener::bind(&socket).unwrap();
         let fake = tokio::spawn(async move {
@@ -153,4 +154,39 @@ async fn a_socket_that_was_taken_away_is_made_again() {
     std::fs::remove_file(machine.socket()).unwrap();
     crate::world::local::until("it is there again", || async { machine.socket().exists() }).await;
     assert!(machine.provider(&code).test_connection().await.ok);
+}
+
+/// Those who only listen are many where there are many environments; they keep nobody from being answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_have_places_of_their_own() {
+    let machine = Machine::new().await;
+    let ask = |request: Request| serde_json::to_string(&Envelope { version: PROTOCOL, body: request }).unwrap() + "\n";
+    let watch = ask(Request::Watch { environment: shop() });
+    // The first line of an answer, and the conversation, which goes on while it is held.
+    let listen = async || {
+        let mut stream = UnixStream::connect(machine.socket()).await.unwrap();
+        stream.write_all(watch.as_bytes()).await.unwrap();
+        let mut stream = tokio::io::BufReader::new(stream);
+        let mut line = String::new();
+        let read = tokio::io::AsyncBufReadExt::read_line(&mut stream, &mut line);
+        tokio::time::timeout(Duration::from_secs(20), read).await.expect("an answer").unwrap();
+        (stream, line)
+    };
+    let mut held = Vec::new();
+    // More than there are conversations.
+    for count in 1..=512 {
+        let (stream, line) = listen().await;
+        assert!(line.contains("changed"), "listener {count}: {line}");
+        held.push(stream);
+    }
+    let said = answer(&machine, ask(Request::Hello).as_bytes()).await;
+    assert!(said.contains("staging"), "nobody is answered beside the listeners: {said}");
+    let (_, line) = listen().await;
+    assert!(line.contains("512 listen to the supervisor already") && line.contains("ask again instead"), "{line}");
+    // A place is free again once its listener goes.
+    held.pop();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !listen().await.1.contains("changed") {
+        assert!(tokio::time::Instant::now() < deadline, "the place of a listener that went stays taken");
+    }
 }

@@ -10,7 +10,7 @@ use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
 use crate::ids::EnvironmentRef;
 use crate::provider::StepError;
 use crate::provider::local::supervisor::protocol::{
-    Envelope, Fault, FaultKind, Hello, PROTOCOL, REPLY_MAX, Reply, Request,
+    Envelope, Fault, FaultKind, Hello, Listing, PROTOCOL, REPLY_MAX, Reply, Request,
 };
 use crate::provider::local::supervisor::replica::View;
 
@@ -116,9 +116,9 @@ impl Client {
     }
 
     /// Every replica of an environment.
-    pub(super) async fn list(&self, environment: &EnvironmentRef) -> Result<Vec<View>, CallError> {
+    pub(super) async fn list(&self, environment: &EnvironmentRef) -> Result<Listing, CallError> {
         match self.call(Request::List { environment: environment.clone() }, LOOK_WITHIN).await? {
-            Reply::Replicas(views) => Ok(views),
+            Reply::Replicas(listing) => Ok(listing),
             _ => Err(self.unexpected()),
         }
     }

@@ -9,13 +9,18 @@ use crate::live::field::FieldPath;
 use crate::live::value::{RestartPolicy, Value};
 use crate::live::{Health, LiveLeaf, LiveReplica, LiveService, Observed, ReplicaId};
 use crate::provider::ReplicaState;
+use crate::provider::local::supervisor::protocol::{Listing, Unseen};
 use crate::provider::local::supervisor::replica::{Blueprint, Phase, View};
 
 /// The services of an environment.
-pub(super) fn services(views: Vec<View>) -> BTreeMap<ServiceName, LiveService> {
+pub(super) fn services(listing: Listing) -> BTreeMap<ServiceName, LiveService> {
     let mut services: BTreeMap<ServiceName, LiveService> = BTreeMap::new();
-    for view in views {
+    for view in listing.seen {
         services.entry(view.blueprint.service.clone()).or_default().replicas.push(replica(&view));
+    }
+    for Unseen { service, index, why } in listing.unseen {
+        let name = replica_name(&service, index);
+        services.entry(service).or_default().unseen.insert(name, why);
     }
     for service in services.values_mut() {
         service.replicas.sort_by(|a, b| (a.index, &a.id).cmp(&(b.index, &b.id)));
@@ -23,10 +28,14 @@ pub(super) fn services(views: Vec<View>) -> BTreeMap<ServiceName, LiveService> {
     services
 }
 
+fn replica_name(service: &ServiceName, index: u32) -> String {
+    format!("{service}-{index}")
+}
+
 fn replica(view: &View) -> LiveReplica {
     LiveReplica {
         id: ReplicaId(view.id.clone()),
-        name: format!("{}-{}", view.blueprint.service, view.blueprint.index),
+        name: replica_name(&view.blueprint.service, view.blueprint.index),
         index: view.blueprint.index,
         release: Some(view.blueprint.release),
         leaves: leaves(view),
@@ -38,7 +47,6 @@ fn replica(view: &View) -> LiveReplica {
 pub(super) fn leaves(view: &View) -> BTreeMap<FieldPath, Observed<LiveLeaf>> {
     let Blueprint { entrypoint, command, working_dir, labels, restart, grace, .. } = &view.blueprint;
     let set = |value: Value| Observed::Known(LiveLeaf::set(value));
-    let words = |words: &Option<Vec<String>>| words.as_deref().map(|words| Value::Words(words.into()));
     let mut leaves = BTreeMap::new();
     let mut may = |field: FieldPath, seen: Observed<Option<Value>>| match seen {
         Observed::Known(Some(value)) => drop(leaves.insert(field, set(value))),
@@ -46,8 +54,8 @@ pub(super) fn leaves(view: &View) -> BTreeMap<FieldPath, Observed<LiveLeaf>> {
         Observed::Unknown(why) => drop(leaves.insert(field, Observed::Unknown(why))),
     };
     may(FieldPath::Source, view.source.clone().map(|hash| hash.map(Value::Source)));
-    may(FieldPath::Entrypoint, Observed::Known(words(entrypoint)));
-    may(FieldPath::Command, Observed::Known(words(command)));
+    may(FieldPath::Entrypoint, Observed::Known(entrypoint.clone().map(Value::Words)));
+    may(FieldPath::Command, Observed::Known(command.clone().map(Value::Words)));
     may(FieldPath::WorkingDir, Observed::Known(working_dir.as_deref().map(|dir| Value::Text(dir.into()))));
     may(FieldPath::MemoryLimit, view.memory.clone().map(|bytes| bytes.map(Value::Memory)));
     may(FieldPath::CpuLimit, view.cpu.clone().map(|cpus| cpus.map(Value::Cpu)));

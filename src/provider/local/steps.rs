@@ -107,7 +107,7 @@ impl Provider for LocalProvider {
             self.client.list(&self.environment).await
         };
         let services = match seen.await {
-            Ok(views) => Observed::Known(observe::services(views)),
+            Ok(listing) => Observed::Known(observe::services(listing)),
             Err(error) => Observed::Unknown(error.to_string()),
         };
         Live { services }

@@ -3,13 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{EnvironmentRef, RunId};
+use crate::ids::{EnvironmentRef, RunId, ServiceName};
 use crate::live::quantity::Millis;
 use crate::provider::local::supervisor::replica::{Blueprint, Change, EnvValues, RunAs, View};
 use crate::settings::PortRange;
 
 /// The protocol's version. A supervisor refuses every other one and says which it speaks.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The longest request line, in bytes: an environment of a megabyte still fits.
 pub const REQUEST_MAX: usize = 2 << 20;
@@ -133,7 +133,7 @@ pub enum Reply {
         free_ports: usize,
     },
     /// To `List`.
-    Replicas(Vec<View>),
+    Replicas(Listing),
     /// To `Look` and `Prepare`.
     Replica(Box<View>),
     /// To `Start`, `Stop`, `Remove` and `Update`.
@@ -150,6 +150,26 @@ pub enum Reply {
     Changed,
     /// To whatever could not be done.
     Fault(Fault),
+}
+
+/// The replicas of an environment.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Listing {
+    /// Those that could be looked at.
+    pub seen: Vec<View>,
+    /// Those that are there and could not.
+    pub unseen: Vec<Unseen>,
+}
+
+/// A replica that is there and could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    /// Its service.
+    pub service: ServiceName,
+    /// Its number within the service.
+    pub index: u32,
+    /// Why, and what to do about it.
+    pub why: String,
 }
 
 /// Who the supervisor is.

@@ -10,9 +10,9 @@ use tokio::task::JoinHandle;
 use crate::ids::EnvironmentRef;
 use crate::provider::local::supervisor::keeper::{Ground, Keeper, Order, Published, Task};
 use crate::provider::local::supervisor::prepare;
-use crate::provider::local::supervisor::protocol::Fault;
+use crate::provider::local::supervisor::protocol::{Fault, Listing, Unseen};
 use crate::provider::local::supervisor::record::{self, Wanted};
-use crate::provider::local::supervisor::replica::{Blueprint, EnvValues, View};
+use crate::provider::local::supervisor::replica::{Blueprint, EnvValues, View, place_of};
 use crate::provider::local::supervisor::view;
 use crate::settings::PortRange;
 
@@ -94,33 +94,47 @@ impl Registry {
         self.replicas.lock().await.kept.values().map(|kept| kept.published().spec.port).collect()
     }
 
-    /// Looks at every replica of an environment.
+    /// Looks at every replica of an environment. One that cannot be looked at is unseen by itself.
     ///
     /// # Errors
-    /// One of them cannot be read: then the environment is not known.
-    pub(super) async fn list(&self, environment: &EnvironmentRef) -> Result<Vec<View>, Fault> {
-        let published: Vec<(String, Published)> = {
+    /// Looking broke off.
+    pub(super) async fn list(&self, environment: &EnvironmentRef) -> Result<Listing, Fault> {
+        let mut unseen = Vec::new();
+        let mut published: Vec<(String, Published)> = Vec::new();
+        {
             let replicas = self.replicas.lock().await;
-            let prefix = format!("{}.{}.", environment.project, environment.environment);
-            if let Some((id, why)) = replicas.unreadable.iter().find(|(id, _)| id.starts_with(&prefix)) {
-                return Err(Fault::failed(format!(
-                    "the supervisor cannot read what it kept of {id}: {why}. End its processes by hand, remove {} and \
-                     restart the supervisor",
-                    self.ground.layout.replica(id).display()
-                )));
+            for (id, why) in &replicas.unreadable {
+                let why = self.unreadable(id, why);
+                unseen.extend(place_of(environment, id).map(|(service, index)| Unseen { service, index, why }));
             }
-            replicas
-                .kept
-                .iter()
-                .map(|(id, kept)| (id.clone(), kept.published()))
-                .filter(|(_, published)| published.spec.blueprint.environment == *environment)
-                .collect()
-        };
+            let kept = replicas.kept.iter().map(|(id, kept)| (id.clone(), kept.published()));
+            published.extend(kept.filter(|(_, published)| published.spec.blueprint.environment == *environment));
+        }
         let ground = Arc::clone(&self.ground);
         let looked = tokio::task::spawn_blocking(move || {
-            published.iter().map(|(id, published)| view::look(&ground, id, published)).collect::<io::Result<Vec<_>>>()
+            let mut listing = Listing { seen: Vec::new(), unseen };
+            for (id, published) in &published {
+                let Blueprint { service, index, .. } = &published.spec.blueprint;
+                match view::look(&ground, id, published) {
+                    Ok(view) => listing.seen.push(view),
+                    Err(error) => {
+                        let unseen = Unseen { service: service.clone(), index: *index, why: error.to_string() };
+                        listing.unseen.push(unseen);
+                    }
+                }
+            }
+            listing
         });
-        looked.await.map_err(|error| Fault::failed(error.to_string()))?.map_err(|e| Fault::failed(e.to_string()))
+        looked.await.map_err(|error| Fault::failed(error.to_string()))
+    }
+
+    /// Why a replica cannot be had, and what to do about it.
+    fn unreadable(&self, id: &str, why: &str) -> String {
+        format!(
+            "the supervisor cannot read what it kept of {id}: {why}. End its processes by hand, remove {} and restart the \
+             supervisor",
+            self.ground.layout.replica(id).display()
+        )
     }
 
     /// What a replica's keeper published last.
@@ -130,7 +144,7 @@ impl Registry {
     pub(super) async fn published(&self, id: &str) -> Result<Published, Fault> {
         let replicas = self.replicas.lock().await;
         if let Some(why) = replicas.unreadable.get(id) {
-            return Err(Fault::refused(format!("the supervisor cannot read what it kept of {id}: {why}")));
+            return Err(Fault::refused(self.unreadable(id, why)));
         }
         replicas.kept.get(id).map(Kept::published).ok_or_else(|| Fault::gone(id))
     }
@@ -200,7 +214,7 @@ impl Registry {
     /// There is none of that id, or it cannot be stopped or deleted.
     pub(super) async fn remove(&self, id: &str) -> Result<(), Fault> {
         if let Some(why) = self.replicas.lock().await.unreadable.get(id) {
-            return Err(Fault::refused(format!("the supervisor cannot read what it kept of {id}: {why}")));
+            return Err(Fault::refused(self.unreadable(id, why)));
         }
         self.order(id, Task::Stop).await?;
         let Some(kept) = self.replicas.lock().await.kept.remove(id) else { return Err(Fault::gone(id)) };

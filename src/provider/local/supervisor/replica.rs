@@ -92,6 +92,14 @@ pub fn replica_id(environment: &EnvironmentRef, service: &ServiceName, release: 
     format!("{}.{}.{service}.{release}.{index}", environment.project, environment.environment)
 }
 
+/// The service and index within the id of one of the environment's replicas; `None` where it is another's.
+pub fn place_of(environment: &EnvironmentRef, id: &str) -> Option<(ServiceName, u32)> {
+    let parts: Vec<&str> = id.split('.').collect();
+    let [project, name, service, _release, index] = parts[..] else { return None };
+    let own = project == environment.project.as_str() && name == environment.environment.as_str();
+    own.then(|| Some((service.parse().ok()?, index.parse().ok()?)))?
+}
+
 /// What changes in place; `None` leaves a field as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -332,8 +332,8 @@ mod tests {
 
     #[test]
     fn another_version_is_told_so_before_its_words_are_read() {
-        let fault = understand(r#"{"version":2,"body":{"new":"words"}}"#).expect_err("not ours");
-        assert!(fault.message.contains("speaks version 1"), "{fault}");
-        assert!(understand(r#"{"version":1,"body":"hello"}"#).is_ok());
+        let fault = understand(r#"{"version":1,"body":{"old":"words"}}"#).expect_err("not ours");
+        assert!(fault.message.contains("speaks version 2"), "{fault}");
+        assert!(understand(r#"{"version":2,"body":"hello"}"#).is_ok());
     }
 }
