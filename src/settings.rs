@@ -4,6 +4,7 @@
 //! docs/operations.md, and nowhere else.
 
 mod file;
+pub mod supervise;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::secret::AuthRef;
+pub use crate::settings::supervise::{InvalidPortRange, PortRange, SuperviseSettings};
 
 /// Where the settings are looked for.
 pub const SETTINGS_FILE: &str = "/etc/trueup/trueup.toml";
@@ -18,6 +20,9 @@ pub const SETTINGS_FILE: &str = "/etc/trueup/trueup.toml";
 pub const STATE_DIR: &str = "/var/lib/trueup";
 /// Where the sockets are while the state directory is the default one.
 pub const RUN_DIR: &str = "/run/trueup";
+/// The supervisor's folder while the state directory is the default one: apart from it, since the users that its
+/// processes run as must be able to pass through.
+pub const SUPERVISE_STATE_DIR: &str = "/var/lib/trueup-local";
 /// The daemon's socket within its directory.
 pub const SOCKET_NAME: &str = "trueup.sock";
 /// The supervisor's socket within its directory.
@@ -59,6 +64,8 @@ pub struct Settings {
     pub notify: Vec<NotifyTarget>,
     /// What is logged, and how.
     pub log: Log,
+    /// What the supervisor is told.
+    pub supervise: SuperviseSettings,
 }
 
 /// How deliveries of webhooks are taken.
@@ -176,21 +183,6 @@ impl LogLevel {
     }
 }
 
-/// A range of ports, both ends included: where the `local` provider takes its processes' from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortRange {
-    /// The lowest.
-    pub first: u16,
-    /// The highest.
-    pub last: u16,
-}
-
-impl fmt::Display for PortRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.first, self.last)
-    }
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -210,6 +202,7 @@ impl Default for Settings {
             integrations: IntegrationLooks::default(),
             notify: Vec::new(),
             log: Log { format: LogFormat::Text, level: LogLevel::Info },
+            supervise: SuperviseSettings::default(),
         }
     }
 }
@@ -258,8 +251,19 @@ impl Settings {
         self.supervisor_socket.clone().unwrap_or_else(|| self.run_dir().join(SUPERVISOR_SOCKET_NAME))
     }
 
+    /// The supervisor's folder: the one that is set, else `/var/lib/trueup-local`, else, with a state directory of one's
+    /// own, `local` in it.
+    pub fn supervise_state_dir(&self) -> PathBuf {
+        let beside = || if self.is_usual() { SUPERVISE_STATE_DIR.into() } else { self.state_dir.join("local") };
+        self.supervise.state_dir.clone().unwrap_or_else(beside)
+    }
+
     fn run_dir(&self) -> PathBuf {
-        if self.state_dir == Path::new(STATE_DIR) { PathBuf::from(RUN_DIR) } else { self.state_dir.join("run") }
+        if self.is_usual() { PathBuf::from(RUN_DIR) } else { self.state_dir.join("run") }
+    }
+
+    fn is_usual(&self) -> bool {
+        self.state_dir == Path::new(STATE_DIR)
     }
 
     /// Every key of the file, tables' keys with their table's name and a dot. The documentation is held to this list.

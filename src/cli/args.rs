@@ -96,15 +96,16 @@ pub(super) struct Connection {
 impl Connection {
     /// The client for it.
     pub(super) fn client(&self) -> Result<Client, ClientError> {
-        Client::new(self.endpoint()?)
+        self.client_or(Settings::default().socket())
     }
 
-    fn socket_path(&self) -> PathBuf {
-        self.socket.clone().unwrap_or_else(|| Settings::default().socket())
+    /// The same, with the socket that counts where none is named.
+    pub(super) fn client_or(&self, usual: PathBuf) -> Result<Client, ClientError> {
+        Client::new(self.endpoint(usual)?)
     }
 
-    fn endpoint(&self) -> Result<Endpoint, ClientError> {
-        let Some(url) = &self.url else { return Ok(Endpoint::Socket(self.socket_path())) };
+    fn endpoint(&self, usual: PathBuf) -> Result<Endpoint, ClientError> {
+        let Some(url) = &self.url else { return Ok(Endpoint::Socket(self.socket.clone().unwrap_or(usual))) };
         match std::env::var("TRUEUP_TOKEN") {
             Ok(token) if !token.trim().is_empty() => {
                 Ok(Endpoint::Url(url.clone(), SecretString::from(token.trim().to_owned())))

@@ -1,4 +1,4 @@
-//! What `serve` and `supervise` share: the settings file, the log, and when to end.
+//! What `serve`, `supervise` and `doctor` share: the settings file; and the first two: the log, and when to end.
 
 use std::path::{Path, PathBuf};
 
@@ -13,12 +13,9 @@ use crate::settings::{Log, LogFormat, SETTINGS_FILE, Settings};
 /// Where the settings come from.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Config {
-    /// The settings file; without one, the defaults hold
+    /// The settings file, instead of /etc/trueup/trueup.toml; without one, the defaults hold
     #[arg(long, value_name = "FILE", env = "TRUEUP_CONFIG")]
     config: Option<PathBuf>,
-    /// The state directory, instead of the settings file's; sockets are then in its `run` folder
-    #[arg(long, value_name = "DIR", env = "TRUEUP_STATE")]
-    state: Option<PathBuf>,
 }
 
 /// Whether a process outlives the one that started it.
@@ -30,24 +27,27 @@ pub(super) struct Life {
 }
 
 impl Config {
-    /// The settings: the file's, with what the command line says over them.
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(SETTINGS_FILE))
+    }
+
+    /// Whether it was named: only one that was not may be missing.
+    pub(super) fn is_named(&self) -> bool {
+        self.config.is_some()
+    }
+
+    /// The settings that it holds.
     ///
     /// # Errors
     /// A file that was named and cannot be read, or one that is not valid, with the place.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
-        let (path, named) = match &self.config {
-            Some(path) => (path.as_path(), true),
-            None => (Path::new(SETTINGS_FILE), false),
-        };
-        let mut settings = match std::fs::read_to_string(path) {
-            Ok(text) => Settings::parse(&text).with_context(|| format!("{} is not valid", path.display()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Settings::default(),
-            Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
-        };
-        if let Some(state) = &self.state {
-            settings.state_dir = std::path::absolute(state)?;
+        let path = self.path();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Settings::parse(&text).with_context(|| format!("{} is not valid", path.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.is_named() => Ok(Settings::default()),
+            Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
         }
-        Ok(settings)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `trueup serve`: the daemon.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -22,6 +22,9 @@ Examples:
 pub(super) struct Serve {
     #[command(flatten)]
     config: Config,
+    /// The state directory, instead of the settings file's; sockets are then in its `run` folder
+    #[arg(long, value_name = "DIR", env = "TRUEUP_STATE")]
+    state: Option<PathBuf>,
     #[command(flatten)]
     life: Life,
 }
@@ -34,6 +37,9 @@ const BLOCKING_THREADS: usize = 24;
 pub(super) fn run(verb: &Serve, socket: Option<&Path>) -> anyhow::Result<Outcome> {
     verb.life.tie_to_parent()?;
     let mut settings = verb.config.settings()?;
+    if let Some(state) = &verb.state {
+        settings.state_dir = std::path::absolute(state)?;
+    }
     if let Some(socket) = socket {
         settings.socket = Some(std::path::absolute(socket)?);
     }

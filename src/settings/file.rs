@@ -1,9 +1,9 @@
 //! The settings file as it is written: keys, notations, and the rules of each value.
 
-use std::net::SocketAddr;
-use std::ops::Range;
+mod supervise;
+mod values;
+
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -12,8 +12,12 @@ use super::{
     GitLimits, IntegrationLooks, InvalidSettings, Log, LogFormat, LogLevel, NotifyTarget, Settings, WebhookLimits,
 };
 use crate::events::event;
-use crate::live::quantity::{Bytes, DURATION_EXPECTED, Millis, SIZE_EXPECTED};
+use crate::live::quantity::{DURATION_EXPECTED, Millis};
 use crate::secret::AuthRef;
+use crate::settings::file::supervise::SuperviseTable;
+use crate::settings::file::values::{
+    Amount, Wrong, account, hostname, interval, listen, path, polls, public_url, size, wrong,
+};
 
 const TOP: &[&str] = &[
     "state_dir",
@@ -32,6 +36,7 @@ const TOP: &[&str] = &[
     "integrations",
     "notify",
     "log",
+    "supervise",
 ];
 const GIT: &[&str] =
     &["allowed_hosts", "timeout", "fetch_timeout", "max_file", "max_mirror", "known_hosts", "accept_new_hosts"];
@@ -40,8 +45,14 @@ const INTEGRATIONS: &[&str] = &["interval", "jitter", "timeout"];
 const NOTIFY: &[&str] = &["url", "secret", "events"];
 const LOG: &[&str] = &["format", "level"];
 /// The tables, each with its keys.
-const TABLES: &[(&str, &[&str])] =
-    &[("git", GIT), ("webhooks", WEBHOOKS), ("integrations", INTEGRATIONS), ("notify", NOTIFY), ("log", LOG)];
+const TABLES: &[(&str, &[&str])] = &[
+    ("git", GIT),
+    ("webhooks", WEBHOOKS),
+    ("integrations", INTEGRATIONS),
+    ("notify", NOTIFY),
+    ("log", LOG),
+    ("supervise", supervise::KEYS),
+];
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +78,8 @@ struct File {
     notify: Vec<NotifyTable>,
     #[serde(default)]
     log: LogTable,
+    #[serde(default)]
+    supervise: SuperviseTable,
 }
 
 #[derive(Default, Deserialize)]
@@ -110,39 +123,11 @@ struct LogTable {
     level: Option<LogLevel>,
 }
 
-/// A duration or a size: text with a unit, or a bare number.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a text with a unit, such as \"60s\" or \"256Ki\", or a bare number")]
-enum Amount {
-    Number(u64),
-    Text(String),
-}
-
-impl Amount {
-    fn text(&self) -> String {
-        match self {
-            Amount::Number(number) => number.to_string(),
-            Amount::Text(text) => text.clone(),
-        }
-    }
-}
-
 pub(super) fn keys() -> Vec<String> {
     let is_table = |key: &str| TABLES.iter().any(|(table, _)| *table == key);
     let top = TOP.iter().filter(|key| !is_table(key)).map(|key| (*key).to_owned());
     let within = TABLES.iter().flat_map(|(table, keys)| keys.iter().map(move |key| format!("{table}.{key}")));
     top.chain(within).collect()
-}
-
-/// What is wrong at a place of the text.
-struct Wrong {
-    span: Range<usize>,
-    message: String,
-    help: Option<String>,
-}
-
-fn wrong<T>(spanned: &Spanned<T>, message: impl Into<String>) -> Wrong {
-    Wrong { span: spanned.span(), message: message.into(), help: None }
 }
 
 pub(super) fn parse(text: &str) -> Result<Settings, InvalidSettings> {
@@ -203,7 +188,10 @@ fn settings(file: File) -> Result<Settings, Wrong> {
     Ok(Settings {
         state_dir: path(file.state_dir)?.unwrap_or(defaults.state_dir),
         socket: path(file.socket)?,
-        socket_group: group(file.socket_group)?.unwrap_or(defaults.socket_group),
+        socket_group: match file.socket_group {
+            Some(name) => account(name, "group")?,
+            None => defaults.socket_group,
+        },
         listen: listen(file.listen, listen_unencrypted)?,
         listen_unencrypted,
         supervisor_socket: path(file.supervisor_socket)?,
@@ -220,6 +208,7 @@ fn settings(file: File) -> Result<Settings, Wrong> {
             format: file.log.format.unwrap_or(defaults.log.format),
             level: file.log.level.unwrap_or(defaults.log.level),
         },
+        supervise: file.supervise.read(defaults.supervise)?,
     })
 }
 
@@ -293,99 +282,4 @@ fn notify(table: NotifyTable) -> Result<NotifyTarget, Wrong> {
         events.push("*".to_owned());
     }
     Ok(NotifyTarget { url, secret, events })
-}
-
-fn path(value: Option<Spanned<PathBuf>>) -> Result<Option<PathBuf>, Wrong> {
-    match value {
-        Some(path) if !path.get_ref().is_absolute() => {
-            Err(wrong(&path, format!("`{}` is not an absolute path", path.get_ref().display())))
-        }
-        other => Ok(other.map(Spanned::into_inner)),
-    }
-}
-
-fn group(value: Option<Spanned<String>>) -> Result<Option<String>, Wrong> {
-    match value {
-        Some(name) => {
-            let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-            let text = name.get_ref();
-            if text.is_empty() || text.len() > 32 || !text.bytes().all(letters) {
-                return Err(wrong(&name, format!("`{text}` is not the name of a group")));
-            }
-            Ok(Some(name.into_inner()))
-        }
-        None => Ok(None),
-    }
-}
-
-fn listen(value: Option<Spanned<String>>, unencrypted: bool) -> Result<Option<SocketAddr>, Wrong> {
-    let Some(value) = value else { return Ok(None) };
-    let text = value.get_ref();
-    let address: SocketAddr = text.parse().map_err(|_| {
-        wrong(&value, format!("`{text}` is not an address and port such as 127.0.0.1:7070 or [::1]:7070"))
-    })?;
-    if !address.ip().is_loopback() && !unencrypted {
-        return Err(Wrong {
-            help: Some(
-                "listen on 127.0.0.1 behind a proxy that speaks TLS, or set listen_unencrypted = true where the network itself is trusted"
-                    .into(),
-            ),
-            ..wrong(&value, format!("other machines reach {address}, and bearer tokens would travel unencrypted"))
-        });
-    }
-    Ok(Some(address))
-}
-
-fn public_url(value: Option<Spanned<String>>) -> Result<Option<String>, Wrong> {
-    let Some(value) = value else { return Ok(None) };
-    let url = value.get_ref().trim().trim_end_matches('/').to_owned();
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let odd =
-        |c: char| c.is_control() || c.is_whitespace() || matches!(c, '@' | '?' | '#' | '(' | ')' | '<' | '>' | '"');
-    match rest {
-        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && url.len() <= 512 && !url.contains(odd) => {
-            Ok(Some(url))
-        }
-        _ => Err(wrong(
-            &value,
-            format!("`{url}` is not a URL such as https://trueup.acme.dev: no user, query or fragment"),
-        )),
-    }
-}
-
-fn interval(value: Option<Spanned<Amount>>) -> Result<Option<Duration>, Wrong> {
-    let Some(value) = value else { return Ok(None) };
-    let text = value.get_ref().text();
-    let millis = Millis::parse(&text).map_err(|_| wrong(&value, format!("`{text}` is not {DURATION_EXPECTED}")))?;
-    if !(1_000..=86_400_000).contains(&millis.0) {
-        return Err(wrong(&value, format!("`{text}` is not between 1s and 24h")));
-    }
-    Ok(Some(millis.duration()))
-}
-
-fn size(value: Option<Spanned<Amount>>, most: u64) -> Result<Option<u64>, Wrong> {
-    let Some(value) = value else { return Ok(None) };
-    let text = value.get_ref().text();
-    let bytes = Bytes::parse(&text).map_err(|_| wrong(&value, format!("`{text}` is not {SIZE_EXPECTED}")))?;
-    if !(1024..=most).contains(&bytes.0) {
-        return Err(wrong(&value, format!("`{text}` is not between 1Ki and {}", Bytes(most))));
-    }
-    Ok(Some(bytes.0))
-}
-
-fn polls(value: Option<Spanned<i64>>) -> Result<Option<usize>, Wrong> {
-    let Some(value) = value else { return Ok(None) };
-    match usize::try_from(*value.get_ref()) {
-        Ok(count) if (1..=64).contains(&count) => Ok(Some(count)),
-        _ => Err(wrong(&value, format!("{} is not between 1 and 64", value.get_ref()))),
-    }
-}
-
-fn hostname(value: &Spanned<String>) -> Result<String, Wrong> {
-    let text = value.get_ref();
-    let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
-    if text.is_empty() || text.len() > 253 || !text.bytes().all(letters) {
-        return Err(wrong(value, format!("`{text}` is not a host such as git.acme.dev: no scheme, no path")));
-    }
-    Ok(text.to_ascii_lowercase())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::live::quantity::{Bytes, Millis};
 
-use super::{LogFormat, LogLevel, Settings};
+use super::{LogFormat, LogLevel, PortRange, Settings, SuperviseSettings};
 
 #[test]
 fn an_empty_file_is_the_defaults() {
@@ -51,6 +51,12 @@ url = "http://127.0.0.1:9000"
 [log]
 format = "json"
 level = "debug"
+[supervise]
+state_dir = "/srv/local"
+port_range = "21000-21999"
+peers = ["trueup", "deploy"]
+cgroup = "off"
+log_limit = "1Mi"
 "#,
     )
     .expect("valid");
@@ -83,6 +89,15 @@ level = "debug"
     assert_eq!((&settings.notify[1].secret, &settings.notify[1].events[..]), (&None, &["*".to_owned()][..]));
     assert!(!format!("{settings:?}").contains("hooks/abc"), "a URL may say who may write there");
     assert_eq!((settings.log.format, settings.log.level), (LogFormat::Json, LogLevel::Debug));
+    let supervise = SuperviseSettings {
+        state_dir: Some("/srv/local".into()),
+        port_range: PortRange { first: 21_000, last: 21_999 },
+        peers: vec!["trueup".into(), "deploy".into()],
+        cgroup: Some("off".into()),
+        log_limit: 1 << 20,
+    };
+    assert_eq!(settings.supervise, supervise);
+    assert_eq!(settings.supervise_state_dir(), Path::new("/srv/local"));
 }
 
 #[test]
@@ -91,6 +106,8 @@ fn the_sockets_follow_a_state_directory_of_ones_own() {
     let own = Settings { state_dir: "/tmp/state".into(), ..Settings::default() };
     assert_eq!(own.socket(), Path::new("/tmp/state/run/trueup.sock"));
     assert_eq!(own.supervisor_socket(), Path::new("/tmp/state/run/supervise.sock"));
+    assert_eq!(Settings::default().supervise_state_dir(), Path::new("/var/lib/trueup-local"));
+    assert_eq!(own.supervise_state_dir(), Path::new("/tmp/state/local"));
 }
 
 #[test]
@@ -121,6 +138,10 @@ fn mistakes_are_told_with_their_place() {
         ("[[notify]]\nurl = \"https://x\"\nevents = [\"integration\"]", 3, 11, "integration.removed"),
         ("[log]\nlevel = \"loud\"", 2, 9, "unknown variant `loud`"),
         ("socket_group = \"a b\"", 1, 16, "name of a group"),
+        ("[supervise]\nport_range = \"9-8\"", 2, 14, "not a port range"),
+        ("[supervise]\npeers = [\"a b\"]", 2, 10, "name of a user"),
+        ("[supervise]\ncgroup = \"of\"", 2, 10, "not an absolute path"),
+        ("[supervise]\nlog_limits = 1", 2, 1, "did you mean `log_limit`?"),
         ("state_dir", 1, 10, ""),
     ] {
         let refused = Settings::parse(text).expect_err(text);
@@ -166,6 +187,11 @@ fn every_key_is_documented() {
         "notify.events" => "all".into(),
         "log.format" => format!("{:?}", defaults.log.format).to_lowercase(),
         "log.level" => defaults.log.level.word().to_owned(),
+        "supervise.state_dir" => defaults.supervise_state_dir().display().to_string(),
+        "supervise.port_range" => defaults.supervise.port_range.to_string(),
+        "supervise.peers" => format!("{:?}", defaults.supervise.peers),
+        "supervise.cgroup" => "found under systemd".into(),
+        "supervise.log_limit" => Bytes(defaults.supervise.log_limit).to_string(),
         other => panic!("`{other}` has no default here"),
     };
     for key in Settings::keys() {

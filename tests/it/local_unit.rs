@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use trueup::settings::Settings;
+
 use crate::world::backend::{available, runs};
 use crate::world::local::TRUEUP;
 
@@ -41,7 +43,11 @@ fn the_daemon_may_write_where_the_supervisor_takes_checkouts_over() {
     let (daemon, supervisor) = (unit("trueup.service"), unit("trueup-supervise.service"));
     let arguments = words(&supervisor, "ExecStart");
     let after = |option: &str| arguments[arguments.iter().position(|word| *word == option).unwrap() + 1];
-    let staging = format!("{}/staging", after("--state"));
+    // What the unit does not say are the defaults, which the settings file may change.
+    assert_eq!(arguments[1..], ["supervise", "--peer", "trueup"]);
+    let state = Settings::default().supervise_state_dir();
+    assert_eq!(words(&supervisor, "StateDirectory"), [state.strip_prefix("/var/lib").unwrap().to_str().unwrap()]);
+    let staging = format!("{}/staging", state.display());
     assert_eq!(after("--peer"), words(&daemon, "User")[0], "the staging folder is given to the daemon's user");
     assert_eq!(words(&daemon, "ProtectSystem"), ["strict"], "else nothing has to be said of paths");
     let writable = words(&daemon, "ReadWritePaths");

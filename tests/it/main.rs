@@ -6,6 +6,7 @@
 mod cli;
 mod cli_daemon;
 mod cli_deliveries;
+mod cli_doctor;
 mod cli_hooks;
 mod cli_pull;
 mod crash;
@@ -62,6 +63,7 @@ mod local_crash;
 mod local_drift;
 mod local_policy;
 mod local_protocol;
+mod local_settings;
 mod local_unit;
 mod local_users;
 mod masking;

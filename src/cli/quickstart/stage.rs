@@ -151,12 +151,17 @@ impl Stage {
                 .with_context(|| format!("{} cannot be made", folder.display()))?;
         }
         let state = self.state().display().to_string();
+        // Settings of its own: those of a daemon that is installed here are none of its business.
+        let config = self.folder.path().join("trueup.toml");
+        std::fs::write(&config, "").with_context(|| format!("{} cannot be written", config.display()))?;
+        let config = config.display().to_string();
         if matches!(self.target, Target::Local) {
             let (socket, local) = (self.supervisor_socket().display().to_string(), format!("{state}/local"));
-            let supervise = ["supervise", "--socket", &socket, "--state", &local, "--cgroup", "off"];
+            let supervise =
+                ["supervise", "--config", &config, "--socket", &socket, "--state", &local, "--cgroup", "off"];
             self.launch("supervisor", &[&supervise[..], &["--stop-at-end", "--with-parent"]].concat())?;
         }
-        self.launch("daemon", &["serve", "--state", &state, "--with-parent"])?;
+        self.launch("daemon", &["serve", "--config", &config, "--state", &state, "--with-parent"])?;
         let client = Client::new(Endpoint::Socket(self.socket()))?;
         let deadline = Instant::now() + START_TIMEOUT;
         while client.get::<VersionView>("/version").await.is_err() {

@@ -90,15 +90,24 @@ impl Machine {
 
     /// The supervisor's command line.
     pub fn command(&self) -> Command {
+        let mut command = self.bare_command();
+        command
+            .args(["--port-range", &self.range, "--socket"])
+            .arg(self.socket())
+            .arg("--state")
+            .arg(self.state())
+            .args(&self.arguments);
+        command
+    }
+
+    /// The same without a word on where and how.
+    pub fn bare_command(&self) -> Command {
         let log =
             std::fs::File::options().append(true).create(true).open(self.folder().join("supervisor.log")).unwrap();
         let mut command = Command::new(TRUEUP);
         command
-            .args(["supervise", "--port-range", &self.range, "--socket"])
-            .arg(self.socket())
-            .arg("--state")
-            .arg(self.state())
-            .args(&self.arguments)
+            .arg("supervise")
+            .env_remove("TRUEUP_CONFIG")
             .env("RUST_LOG", "trueup=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -108,8 +117,14 @@ impl Machine {
 
     /// Starts the supervisor and waits until it answers.
     pub async fn start(&mut self) {
+        let command = self.command();
+        self.start_as(command).await;
+    }
+
+    /// Starts it by another command line, which has it answer at the same place.
+    pub async fn start_as(&mut self, mut command: Command) {
         assert!(self.supervisor.is_none());
-        self.supervisor = Some(self.command().spawn().unwrap());
+        self.supervisor = Some(command.spawn().unwrap());
         let socket = self.socket();
         until("the supervisor answers", || async { tokio::net::UnixStream::connect(&socket).await.is_ok() }).await;
     }

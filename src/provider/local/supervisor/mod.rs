@@ -37,7 +37,6 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::net::UnixListener;
 use tokio::sync::broadcast;
 
-use crate::provider::local::settings::PORTS_DEFAULT;
 pub(super) use crate::provider::local::supervisor::environment::RESERVED;
 pub use crate::provider::local::supervisor::exec::{ExecError, VERB, supervise_exec};
 use crate::provider::local::supervisor::keeper::{Ground, Task};
@@ -47,7 +46,7 @@ use crate::provider::local::supervisor::record::Layout;
 use crate::provider::local::supervisor::registry::Registry;
 use crate::provider::local::supervisor::server::Peers;
 pub(super) use crate::provider::local::supervisor::session::MARK;
-use crate::settings::PortRange;
+use crate::settings::{PortRange, SuperviseSettings};
 
 /// How often logs are held against their limit, and the socket is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -87,13 +86,14 @@ pub enum AtEnd {
 impl SuperviseOptions {
     /// The defaults, as the unit uses them.
     pub fn new(socket: impl Into<PathBuf>, state: impl Into<PathBuf>) -> Self {
+        let SuperviseSettings { state_dir: _, port_range, peers, cgroup: _, log_limit } = SuperviseSettings::default();
         SuperviseOptions {
             socket: socket.into(),
             state: state.into(),
-            ports: PORTS_DEFAULT,
-            peers: Vec::new(),
+            ports: port_range,
+            peers,
             cgroup: cgroup::Choice::Detect,
-            log_limit: 10 << 20,
+            log_limit,
             pace: Pace::default(),
             at_end: AtEnd::LetRun,
             // Stays right when the file is replaced by an upgrade.
