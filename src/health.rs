@@ -18,8 +18,8 @@ use crate::live::{Health, Live, LiveReplica, LiveService, Observed, ReplicaId};
 use crate::pass::{PassError, Passes};
 use crate::provider::{Check, Probe, ProbeOutcome, Provider};
 use crate::secret::mask::{Mask, running_secrets};
+use crate::store::Store;
 use crate::store::records::{ReplicaHealth, ServiceHealth};
-use crate::store::{Store, Stored};
 
 /// Probes what is deployed, round by round. Cheap to clone.
 #[derive(Clone)]
@@ -94,10 +94,10 @@ impl Monitor {
     /// # Errors
     /// [`PassError`] where the environment is not usable; what was recorded stays.
     pub async fn round(&self, id: &EnvironmentRef) -> Result<Option<Duration>, PassError> {
-        let Stored { project, base, .. } = self.store.stored(id).await?;
-        if project.is_none_or(|project| project.disabled) {
+        if self.store.project(&id.project).await?.is_none_or(|project| project.disabled) {
             return Ok(None);
         }
+        let base = self.store.base(id).await?;
         let checks = checks(&base);
         if checks.is_empty() {
             return Ok(None);
@@ -212,7 +212,7 @@ fn masked(health: Health, mask: &Mask) -> Health {
 }
 
 /// The services that are probed, as they were last applied.
-pub(crate) fn checks(base: &Base) -> BTreeMap<ServiceName, Check> {
+fn checks(base: &Base) -> BTreeMap<ServiceName, Check> {
     base.services
         .iter()
         .map(|(name, service)| (name.clone(), check_of(|field| service.leaves.get(field).map(|leaf| &leaf.value))))
@@ -227,16 +227,18 @@ fn runs(replica: &LiveReplica) -> bool {
     }
 }
 
-/// A service is as well as its worst replica. `probed` gives a replica's verdict where it is probed; a replica that does
+/// A service is as well as its worst replica, those that are left over aside: others have their place. `probed` gives a replica's verdict where it is probed; a replica that does
 /// not run is what the provider says.
 pub fn service_health(service: &LiveService, probed: impl Fn(&LiveReplica) -> Option<Health>) -> ServiceHealth {
     let of = |replica: &LiveReplica| match (runs(replica), probed(replica)) {
         (true, Some(verdict)) => verdict,
         (true, None) | (false, _) => replica.health.clone(),
     };
+    let left_over = service.left_over();
     let replicas: Vec<ReplicaHealth> = service
         .replicas
         .iter()
+        .filter(|replica| !left_over.contains(&replica.id))
         .map(|replica| ReplicaHealth { name: replica.name.clone(), health: of(replica) })
         .collect();
     let unseen = service

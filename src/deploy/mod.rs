@@ -3,4 +3,6 @@
 
 pub mod check;
 pub mod health_gate;
+mod moves;
 pub mod recreate;
+pub mod undo;

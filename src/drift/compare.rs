@@ -40,11 +40,15 @@ pub fn compare(declared: &Declared, gaps: &Gaps, base: &Base, live: &Live, can: 
             if let Some(why) = live.unseen_why() {
                 return (name.clone(), unseen(live, why));
             }
+            let gone = live.left_over();
+            let (left_over, replicas) =
+                in_order(&live.replicas).into_iter().partition(|replica| gone.contains(&replica.id));
             let comparison = Comparison {
                 declared: service,
                 gaps: gaps.services.get(name),
                 base: base.services.get(name),
-                replicas: in_order(&live.replicas),
+                replicas,
+                left_over,
                 can,
             };
             (name.clone(), comparison.run())
@@ -64,7 +68,7 @@ fn unseen(live: &LiveService, why: String) -> ServiceDrift {
     ServiceDrift {
         presence: Presence::Present,
         replicas,
-        recorded: false,
+        left_over: Vec::new(),
         unseen: Some(why),
         leaves: Vec::new(),
         unknown: Vec::new(),
@@ -79,12 +83,21 @@ fn in_order(replicas: &[LiveReplica]) -> Vec<&LiveReplica> {
     replicas
 }
 
+fn of_run(replica: &LiveReplica) -> String {
+    match replica.release {
+        Some(run) => format!("{} of run {run}", replica.name),
+        None => replica.name.clone(),
+    }
+}
+
 /// One service's three sides.
 struct Comparison<'a> {
     declared: &'a DeclaredService,
     gaps: Option<&'a BTreeMap<FieldPath, String>>,
     base: Option<&'a BaseService>,
     replicas: Vec<&'a LiveReplica>,
+    /// Those whose place others have taken: only that they are there counts.
+    left_over: Vec<&'a LiveReplica>,
     can: &'a Capabilities,
 }
 
@@ -144,7 +157,7 @@ impl<'a> Comparison<'a> {
         let mut drift = ServiceDrift {
             presence,
             replicas,
-            recorded: self.base.is_some(),
+            left_over: self.left_over.iter().map(|replica| of_run(replica)).collect(),
             unseen: None,
             leaves: Vec::new(),
             unknown: Vec::new(),
@@ -152,7 +165,6 @@ impl<'a> Comparison<'a> {
         };
         let mut cursors: Vec<Cursor<'a>> = self.replicas.iter().map(|replica| Cursor::new(replica)).collect();
         for leaf in self.leaves() {
-            drift.recorded &= leaf.recorded();
             if let Some(why) = leaf.gap {
                 drift.unknown.push((leaf.field.clone(), why.to_owned()));
             }
@@ -162,7 +174,27 @@ impl<'a> Comparison<'a> {
             };
             drift.leaves.extend(found);
         }
+        if let Err(at) = drift.leaves.binary_search_by(|leaf| leaf.field.cmp(&FieldPath::Replicas))
+            && !self.left_over.is_empty()
+        {
+            drift.leaves.insert(at, self.too_many());
+        }
         drift
+    }
+
+    /// The count of replicas as a difference that nobody declared: some are left over.
+    fn too_many(&self) -> LeafDrift {
+        let count = |replicas: usize| Value::Integer(replicas as u64);
+        LeafDrift {
+            field: FieldPath::Replicas,
+            kind: ChangeKind::Set,
+            declared: Some(count(self.replicas.len())),
+            base: self.base.and_then(|base| base.leaves.get(&FieldPath::Replicas)).map(|leaf| leaf.value.clone()),
+            live: Observed::Known(Some(count(self.replicas.len() + self.left_over.len()))),
+            replicas: Vec::new(),
+            cause: Cause::Live,
+            at: None,
+        }
     }
 
     fn runs(&self) -> bool {
@@ -282,14 +314,6 @@ impl<'a> Comparison<'a> {
 }
 
 impl Leaf<'_> {
-    /// Whether base holds the leaf just as it is declared.
-    fn recorded(&self) -> bool {
-        match (self.declared, self.base) {
-            (Some(declared), Some(base)) => declared.value == base.value && declared.written == base.written,
-            (Some(_), None) | (None, Some(_) | None) => false,
-        }
-    }
-
     /// Whether a replica is known not to be as declared; for a withdrawn leaf, to have something beyond what the image
     /// or the provider supplies.
     fn differs(&self, seen: Option<(&Value, bool)>, can: &Capabilities) -> bool {

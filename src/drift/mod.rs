@@ -7,7 +7,6 @@ pub mod compare;
 pub mod seal;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -40,7 +39,7 @@ impl Base {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BaseService {
     /// The declared leaves at that time, in normal form.
-    pub leaves: Arc<BTreeMap<FieldPath, BaseLeaf>>,
+    pub leaves: BTreeMap<FieldPath, BaseLeaf>,
     /// The commit they were declared at.
     pub commit: Option<CommitSha>,
     /// The run that applied them; `None` where live was found to match by itself.
@@ -127,10 +126,10 @@ pub struct Orphan {
 pub struct ServiceDrift {
     /// Whether it runs at all.
     pub presence: Presence,
-    /// How many replicas there are.
+    /// How many replicas there are, those that are left over aside.
     pub replicas: usize,
-    /// Whether base is known to hold exactly the declared leaves, as they are written.
-    pub recorded: bool,
+    /// Replicas of an earlier release whose place others have taken, for people (`web-1 of run 3`): they are to go.
+    pub left_over: Vec<String>,
     /// Why the service could not be seen whole, where it could not; nothing of it was compared then.
     pub unseen: Option<String>,
     /// The leaves that differ, in field order.

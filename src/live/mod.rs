@@ -10,7 +10,7 @@ pub mod rule;
 pub mod shared;
 pub mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,23 @@ impl LiveService {
     pub fn unseen_why(&self) -> Option<String> {
         let each = self.unseen.iter().map(|(name, why)| format!("{name}: {why}"));
         (!self.unseen.is_empty()).then(|| each.collect::<Vec<_>>().join("; "))
+    }
+
+    /// Replicas whose place another one has taken: several stand at one number where a deploy broke off between its switch
+    /// and the removal of the old. Of each number the one that runs counts, of several the latest release's.
+    pub fn left_over(&self) -> BTreeSet<&ReplicaId> {
+        if self.replicas.len() < 2 {
+            return BTreeSet::new();
+        }
+        let rank = |replica: &LiveReplica| (!matches!(replica.health, Health::Stopped { .. }), replica.release);
+        let mut current: BTreeMap<u32, &LiveReplica> = BTreeMap::new();
+        for replica in &self.replicas {
+            let holder = current.entry(replica.index).or_insert(replica);
+            if (rank(replica), &replica.id) > (rank(holder), &holder.id) {
+                *holder = replica;
+            }
+        }
+        self.replicas.iter().filter(|replica| current[&replica.index].id != replica.id).map(|one| &one.id).collect()
     }
 }
 

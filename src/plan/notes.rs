@@ -90,6 +90,12 @@ pub(super) fn on_service(
     if kind == ActionKind::Create && changes.iter().any(|change| change.cause == Cause::Live) {
         notes.push("it was applied before, and nothing of it runs any more".to_owned());
     }
+    if !drift.left_over.is_empty() {
+        notes.push(format!(
+            "left of an earlier release, and removed: {}; a deploy broke off before it was, and another has its place",
+            drift.left_over.join(", ")
+        ));
+    }
     if kind == ActionKind::Replace {
         notes.push(gap_in_service(drift, changes));
     }

@@ -156,6 +156,9 @@ pub(super) fn cause(change: &PublicChange) -> String {
     let word = change.cause.word();
     let outside = match (&change.field, &change.live) {
         (FieldPath::Stopped, _) => "stopped outside Trueup",
+        (FieldPath::Replicas, _) if change.at.is_none() && change.kind == ChangeKind::Set => {
+            "left of an earlier release"
+        }
         (_, PublicValue::Absent) => "removed outside Trueup",
         (_, _) => "changed outside Trueup",
     };

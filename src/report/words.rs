@@ -51,6 +51,9 @@ pub(super) fn cause(change: &Change) -> String {
     let word = change.cause.word();
     let outside = match (&change.field, &change.live) {
         (FieldPath::Stopped, _) => "stopped outside Trueup",
+        (FieldPath::Replicas, _) if change.at.is_none() && change.kind == ChangeKind::Set => {
+            "left of an earlier release"
+        }
         (_, Observed::Known(None)) => "removed outside Trueup",
         (_, Observed::Known(Some(_)) | Observed::Unknown(_)) => "changed outside Trueup",
     };

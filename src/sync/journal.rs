@@ -86,7 +86,7 @@ impl std::fmt::Display for Step {
 }
 
 /// A replica's id for people: an Engine's ids are cut as its own tools cut them.
-fn short(replica: &ReplicaId) -> &str {
+pub(super) fn short(replica: &ReplicaId) -> &str {
     let id = replica.0.as_str();
     let hex = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
     if hex { &id[..12] } else { id }

@@ -1,10 +1,13 @@
 //! Carrying out a plan: the gate, the journalled apply, the verification.
 
 pub mod apply;
+mod explain;
 pub mod gate;
 pub mod journal;
 pub mod output;
+mod service;
 pub mod settle;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

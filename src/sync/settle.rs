@@ -1,7 +1,7 @@
 //! Settling runs that a crash or an unreachable engine interrupted: each is finished or taken back, under its own
 //! persisted permit, from its journal and what is observed now.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -12,29 +12,14 @@ use crate::live::{LiveReplica, LiveService, Observed, ReplicaId};
 use crate::pass::Passes;
 use crate::plan::{ActionKind, Plan};
 use crate::provider::{Progress, Provider, StepError};
-use crate::store::records::{JournalEntry, Run, RunState};
+use crate::store::records::{Run, RunState};
 use crate::store::{Store, StoreError};
 use crate::sync::apply::closing;
+use crate::sync::explain::in_place_words;
 use crate::sync::gate::SyncPermit;
-use crate::sync::journal::{Journal, Step};
+use crate::sync::journal::{Journal, Step, short};
 use crate::sync::output::Output;
-
-/// What the journal says of one service.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Standing {
-    /// The replicas that were there before the first was made; `None` where none was.
-    before: Option<BTreeSet<ReplicaId>>,
-    /// The old replicas that were, or may have been, stopped.
-    stopped: Vec<ReplicaId>,
-    /// The replicas that were, or may have been, started or changed.
-    touched: BTreeSet<ReplicaId>,
-    /// Those of them that passed their health gate since.
-    passed: BTreeSet<ReplicaId>,
-    /// Whether the new release had passed and become the service.
-    switched: bool,
-    /// Whether base was recorded: nothing is left to settle.
-    recorded: bool,
-}
+use crate::sync::standing::{Standing, standings};
 
 /// What became of one service.
 enum Became {
@@ -42,6 +27,14 @@ enum Became {
     Recorded(String),
     /// Anything else, in words.
     Left(String),
+}
+
+/// Why a service is not what was to be applied.
+struct Lacking {
+    /// Its plan of now.
+    left: Plan,
+    /// The replica that does not pass its health gate, where nothing else is left to do.
+    unwell: Option<String>,
 }
 
 /// Why a run could not be settled yet.
@@ -147,11 +140,19 @@ impl Part<'_> {
         if self.standing.switched {
             return self.finish().await;
         }
-        if self.is_complete().await? {
+        let Some(lacking) = self.lacking().await? else {
             self.record().await?;
             return Ok(Became::Recorded("everything was applied; it was verified and recorded".to_owned()));
-        }
-        self.take_back(kind == Some(ActionKind::InPlace)).await.map(Became::Left)
+        };
+        let in_place = action.filter(|action| action.kind == ActionKind::InPlace);
+        let taken_back = self.take_back(in_place.is_some()).await?;
+        let words = match in_place {
+            // Values that were set stay: what they were before is in no journal, and the plan shows what is left to do.
+            Some(action) => [Some(in_place_words(action, &lacking.left, self.replicas)), lacking.unwell, taken_back],
+            None => [None, None, Some(taken_back.unwrap_or_else(|| "nothing of it was changed".to_owned()))],
+        };
+        let words: Vec<String> = words.into_iter().flatten().collect();
+        Ok(Became::Left(format!("{}; plan and sync again", words.join("; "))))
     }
 
     /// What was made by this run.
@@ -160,32 +161,34 @@ impl Part<'_> {
         made && replica.release == Some(self.run)
     }
 
-    /// Whether all that was to be applied runs by now and passes its health gate, though the journal does not say so.
-    /// Taking that back would end healthy replicas for nothing.
-    async fn is_complete(&self) -> Result<bool, Unsettled> {
+    /// What keeps the service from being what was to be applied: `None` where all of it runs by now and passes its health
+    /// gate, though the journal does not say so. Taking that back would end healthy replicas for nothing.
+    async fn lacking(&self) -> Result<Option<Lacking>, Unsettled> {
         let left = self.verified().await?;
         if !left.is_empty() || !left.unknowns.is_empty() {
-            return Ok(false);
+            return Ok(Some(Lacking { left, unwell: None }));
         }
         let changed = |replica: &&LiveReplica| self.is_new(replica) || self.standing.touched.contains(&replica.id);
         for replica in self.replicas.iter().filter(changed) {
-            if !self.standing.passed.contains(&replica.id) && !self.passes_now(replica).await? {
-                return Ok(false);
+            if self.standing.passed.contains(&replica.id) {
+                continue;
+            }
+            if let Err(unwell) = self.passes_now(replica).await? {
+                return Ok(Some(Lacking { left, unwell: Some(unwell) }));
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
-    async fn passes_now(&self, replica: &LiveReplica) -> Result<bool, Unsettled> {
+    async fn passes_now(&self, replica: &LiveReplica) -> Result<Result<(), String>, Unsettled> {
         let leaves = self.plan.desired.get(self.service);
         let check = check_of(|field| leaves.and_then(|leaves| leaves.get(field)).map(|leaf| &leaf.value));
         let made = if self.is_new(replica) { Made::ByThisRun } else { Made::Before };
         match health_gate::pass(self.settle.provider, &replica.id, &check, made).await {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(Ok(())),
             Err(GateFailure::Unseen(why)) => Err(Unsettled::Unseen(why)),
             Err(failure @ (GateFailure::Ended(_) | GateFailure::Unhealthy { .. } | GateFailure::Impossible(_))) => {
-                self.settle.output.line(&format!("{}: {failure}", self.service));
-                Ok(false)
+                Ok(Err(self.settle.output.masked(&format!("{} is not healthy: {failure}", replica.name))))
             }
         }
     }
@@ -243,8 +246,8 @@ impl Part<'_> {
     }
 
     /// The new release had not passed: its replicas go, and what was stopped runs again. Where nothing had to make way
-    /// (`beside`), new replicas that had passed do no harm and stay.
-    async fn take_back(&self, beside: bool) -> Result<String, Unsettled> {
+    /// (`beside`), new replicas that had passed do no harm and stay. Returns what there is to say of it.
+    async fn take_back(&self, beside: bool) -> Result<Option<String>, Unsettled> {
         let stays = |replica: &LiveReplica| {
             beside && self.standing.stopped.is_empty() && self.standing.passed.contains(&replica.id)
         };
@@ -255,31 +258,32 @@ impl Part<'_> {
             let work = async { done_if_gone(self.settle.provider.discard(self.settle.permit, &new.id).await) };
             let removed =
                 self.settle.journal().step(self.service, Step::Remove { replica: new.id.clone() }, work).await;
-            in_words(removed, &format!("removing {}", new.name), &mut refused)?;
+            in_words(removed, &format!("removing the new {}", new.name), &mut refused)?;
         }
         let mut started = 0;
-        let mut lost = 0;
+        let mut lost = Vec::new();
         for old in &self.standing.stopped {
-            if !self.replicas.iter().any(|replica| replica.id == *old) {
-                lost += 1;
+            let Some(live) = self.replicas.iter().find(|replica| replica.id == *old) else {
+                lost.push(short(old));
                 continue;
-            }
+            };
             let work = async { Ok::<(), Unsettled>(self.settle.provider.start(self.settle.permit, old).await?) };
             let begun = self.settle.journal().step(self.service, Step::Start { replica: old.clone() }, work).await;
-            if in_words(begun, "starting what ran before", &mut refused)? {
+            if in_words(begun, &format!("starting {}, which ran before", live.name), &mut refused)? {
                 started += 1;
             }
         }
         if !refused.is_empty() {
-            return Ok(format!("not all of it could be taken back ({}); plan and sync again", refused.join(", ")));
+            return Ok(Some(format!("not all of it could be taken back ({})", refused.join(", "))));
         }
-        if !kept.is_empty() {
-            return Ok(format!("{} new replica(s) had passed and stay; plan and sync again", kept.len()));
+        if !lost.is_empty() {
+            return Ok(Some(format!("taken back, but what ran before is gone: {}", lost.join(", "))));
         }
-        Ok(match (going.len(), started, lost) {
-            (0, 0, 0) => "it was not changed, or only in place; plan and sync again".to_owned(),
-            (_, _, 0) => "taken back: what ran before runs again as it was".to_owned(),
-            (_, _, _) => "taken back, but a replica that ran before is gone; plan and sync again".to_owned(),
+        let names: Vec<&str> = kept.iter().map(|replica| replica.name.as_str()).collect();
+        Ok(match (names.is_empty(), going.len() + started) {
+            (false, _) => Some(format!("new and healthy, so kept: {}", names.join(", "))),
+            (true, 0) => None,
+            (true, _) => Some("taken back: what ran before runs again as it was".to_owned()),
         })
     }
 
@@ -306,80 +310,5 @@ fn done_if_gone(result: Result<(), StepError>) -> Result<(), Unsettled> {
     match result {
         Ok(()) | Err(StepError::Gone(_)) => Ok(()),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// What the journal says, service by service.
-fn standings(journal: &[JournalEntry]) -> BTreeMap<ServiceName, Standing> {
-    let mut standings: BTreeMap<ServiceName, Standing> = BTreeMap::new();
-    for entry in journal {
-        let Some(service) = &entry.service else { continue };
-        let standing = standings.entry(service.clone()).or_default();
-        let done = entry.outcome.as_ref().is_some_and(|outcome| outcome["outcome"] == "done");
-        match serde_json::from_value::<Step>(entry.intent.clone()) {
-            Ok(Step::Stop { replica }) => standing.stopped.push(replica),
-            // The switch has no effect of its own: once its intent is written, everything before it had passed.
-            Ok(Step::Switch) => standing.switched = true,
-            Ok(Step::Record) => standing.recorded |= done,
-            Ok(Step::Start { replica } | Step::Update { replica, fields: _ }) => {
-                standing.passed.remove(&replica);
-                standing.touched.insert(replica);
-            }
-            Ok(Step::Gate { replica }) if done => {
-                standing.passed.insert(replica);
-            }
-            Ok(Step::Prepare { index: _, from: _, beside }) => standing.before.get_or_insert_default().extend(beside),
-            Ok(Step::Gate { .. } | Step::Remove { .. } | Step::Verify) => {}
-            Err(error) => tracing::error!(%service, %error, "a journal entry is not understood"),
-        }
-    }
-    standings
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::standings;
-    use crate::live::ReplicaId;
-    use crate::store::records::JournalEntry;
-    use crate::sync::journal::Step;
-
-    fn entry(step: Step, outcome: Option<serde_json::Value>) -> JournalEntry {
-        JournalEntry {
-            seq: 1,
-            service: Some("web".parse().expect("valid")),
-            intent: serde_json::to_value(step).expect("plain"),
-            outcome,
-            begun_at: Timestamp::UNIX_EPOCH,
-            ended_at: None,
-        }
-    }
-
-    #[test]
-    fn a_record_counts_only_once_its_outcome_is_known() {
-        let stop = Step::Stop { replica: ReplicaId("old".into()) };
-        let standing = &standings(&[entry(stop, None), entry(Step::Record, None)])[&"web".parse().expect("valid")];
-        assert_eq!((standing.stopped.len(), standing.switched, standing.recorded), (1, false, false));
-        let done = Some(serde_json::json!({"outcome": "done"}));
-        let standing =
-            &standings(&[entry(Step::Switch, None), entry(Step::Record, done)])[&"web".parse().expect("valid")];
-        assert_eq!((standing.switched, standing.recorded), (true, true));
-    }
-
-    #[test]
-    fn a_gate_that_was_passed_counts_until_the_replica_is_touched_again() {
-        let id = || ReplicaId("new".into());
-        let done = || Some(serde_json::json!({"outcome": "done"}));
-        let journal = |steps: Vec<(Step, Option<serde_json::Value>)>| {
-            let entries = steps.into_iter().map(|(step, outcome)| entry(step, outcome)).collect::<Vec<_>>();
-            standings(&entries).remove(&"web".parse().expect("valid")).expect("it is there")
-        };
-        let start = || (Step::Start { replica: id() }, done());
-        let gate = |outcome| (Step::Gate { replica: id() }, outcome);
-        assert!(!journal(vec![start(), gate(None)]).passed.contains(&id()));
-        assert!(journal(vec![start(), gate(done())]).passed.contains(&id()));
-        let again = journal(vec![start(), gate(done()), start()]);
-        assert!(again.touched.contains(&id()) && again.passed.is_empty());
     }
 }

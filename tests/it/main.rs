@@ -81,6 +81,8 @@ mod reporter;
 mod store;
 mod sync;
 mod sync_adopt;
+mod sync_crash;
+mod sync_left;
 mod sync_registrations;
 mod telemetry;
 mod webhook_payloads;

@@ -1,6 +1,6 @@
 //! A runtime in memory: a stateful provider that behaves as an engine does and rejects what an engine would.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -36,8 +36,8 @@ struct State {
     unhealthy: BTreeSet<String>,
     /// Replicas made from these end over and over, and are started again each time.
     looping: BTreeSet<String>,
-    /// Steps that fail once, by the name of the call.
-    failing: BTreeMap<&'static str, StepError>,
+    /// How the next steps go, by the name of the call: `None` as ever.
+    scripted: BTreeMap<&'static str, VecDeque<Option<StepError>>>,
     /// What every replica prints, and what its own check says of it where it fails.
     printed: Vec<String>,
     ailing: Option<String>,
@@ -209,9 +209,14 @@ impl Runtime {
         self.state().ailing = Some(why.to_owned());
     }
 
-    /// The next call of that name fails.
+    /// The next call of that name fails, after those that this was said of before.
     pub fn fail_next(&self, call: &'static str, error: StepError) {
-        self.state().failing.insert(call, error);
+        self.state().scripted.entry(call).or_default().push_back(Some(error));
+    }
+
+    /// The next call of that name goes well, after those that something was said of before.
+    pub fn pass_next(&self, call: &'static str) {
+        self.state().scripted.entry(call).or_default().push_back(None);
     }
 }
 
@@ -220,7 +225,7 @@ impl State {
         if self.unreachable {
             return Err(StepError::Unreachable("connection refused".to_owned()));
         }
-        match self.failing.remove(call) {
+        match self.scripted.get_mut(call).and_then(VecDeque::pop_front).flatten() {
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -233,9 +238,8 @@ impl State {
 
 fn tag_of(leaves: &BTreeMap<FieldPath, Value>) -> String {
     match leaves.get(&FieldPath::Image) {
-        Some(Value::Image(image)) => {
-            let tag = image.reference.as_ref().and_then(|reference| reference.tag.as_deref());
-            tag.unwrap_or_default().to_owned()
+        Some(Value::Image(ImageValue { reference: Some(reference), .. })) => {
+            reference.tag.clone().unwrap_or_default().to_string()
         }
         _ => String::new(),
     }
@@ -429,9 +433,10 @@ impl Provider for Runtime {
         }
     }
 
-    async fn logs(&self, _replica: &ReplicaId, _lines: usize) -> Result<Vec<String>, StepError> {
+    async fn logs(&self, _replica: &ReplicaId, lines: usize) -> Result<Vec<String>, StepError> {
         let printed = Runtime::state(self).printed.clone();
-        Ok(if printed.is_empty() { vec!["last words".to_owned()] } else { printed })
+        let all = if printed.is_empty() { vec!["last words".to_owned()] } else { printed };
+        Ok(all[all.len().saturating_sub(lines)..].to_vec())
     }
 
     async fn follow_logs(
