@@ -17,7 +17,7 @@ use crate::store::records::RunLine;
 #[command(after_help = "\
 Examples:
   trueup logs shop/production/web             the last lines of every replica
-  trueup logs shop/production/web --follow    and what comes, until Ctrl-C
+  trueup logs shop/production/web --follow    and what comes, through syncs, until Ctrl-C
   trueup logs 12                              the output of run 12
   trueup logs 12 --json                       one JSON object a line")]
 pub(super) struct Logs {

@@ -66,6 +66,7 @@ mod local_protocol;
 mod local_settings;
 mod local_unit;
 mod local_users;
+mod logs_follow;
 mod masking;
 mod notify;
 mod outbox;

@@ -262,3 +262,35 @@ fn validate(schema: &Value, body: &Value, what: &str) {
         validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(wrong.is_empty(), "{what} is not as described:\n{}\n{body:#}", wrong.join("\n"));
 }
+
+/// An answer that goes on, and what came of it so far.
+pub struct Followed {
+    answer: reqwest::Response,
+    text: String,
+}
+
+impl Followed {
+    /// Asks over the Unix socket, and reads no more than the head of the answer.
+    pub async fn begin(door: &Door, path: &str) -> Self {
+        let answer = door.raw(|client| client.get(format!("http://trueup{path}"))).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        Followed { answer, text: String::new() }
+    }
+
+    /// What came so far.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Reads on until this came, for at most a minute.
+    pub async fn until(&mut self, wanted: &str) {
+        let read = async {
+            while !self.text.contains(wanted) {
+                let more = self.answer.chunk().await.unwrap().unwrap_or_else(|| panic!("it ended: {}", self.text));
+                self.text.push_str(&String::from_utf8_lossy(&more));
+            }
+        };
+        let read = tokio::time::timeout(Duration::from_secs(60), read).await;
+        assert!(read.is_ok(), "{wanted:?} did not come: {}", self.text);
+    }
+}

@@ -1,18 +1,13 @@
 //! `GET /api/v1/projects/{project}/environments/{environment}/services/{service}/logs`
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
 use serde::Deserialize;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 use crate::http::ApiState;
+use crate::http::api::services::follow::Followed;
 use crate::http::dto::LogLine;
 use crate::http::extract::{At, InService, Params};
 use crate::http::problem::Problem;
@@ -22,9 +17,7 @@ use crate::provider::SharedProvider;
 use crate::secret::mask::Mask;
 
 /// The most lines of each replica that one request begins with.
-const LINES_MAX: usize = 10_000;
-/// Lines that wait for a slow reader before the replica's stream is slowed down.
-const QUEUE: usize = 256;
+pub(super) const LINES_MAX: usize = 10_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,8 +42,8 @@ fn some() -> usize {
     100
 }
 
-/// What a service's replicas print, known secrets masked: their last lines as text, or with `follow` those and what comes, as events `line`.
-#[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/services/{service}/logs", tag = "services", operation_id = "logs", params(("project" = String, Path, description = "The project."), ("environment" = String, Path, description = "The environment."), ("service" = String, Path, description = "The service."), ("lines" = Option<usize>, Query, description = "How many lines of each replica to begin with; 100 by default, 10000 at most."), ("follow" = Option<bool>, Query, description = "Go on with what comes, until the replicas end."), ("format" = Option<String>, Query, description = "`text` (by default) or `json`; with `follow` it is events in any case.")), responses((status = 200, description = "Text, each line after its replica's name where there are several; or events.", content((String = "text/plain"), (Vec<LogLine> = "application/json"), (LogLine = "text/event-stream"))), (status = "default", description = "Why not.", body = Problem, content_type = "application/problem+json")))]
+/// What a service's replicas print, known secrets masked: their last lines as text, or with `follow` those and what comes, also of replicas that are made later, as events `line`.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/services/{service}/logs", tag = "services", operation_id = "logs", params(("project" = String, Path, description = "The project."), ("environment" = String, Path, description = "The environment."), ("service" = String, Path, description = "The service."), ("lines" = Option<usize>, Query, description = "How many lines of each replica to begin with; 100 by default, 10000 at most."), ("follow" = Option<bool>, Query, description = "Go on with what comes, also of replicas that are made later, until whoever asks hangs up."), ("format" = Option<String>, Query, description = "`text` (by default) or `json`; with `follow` it is events in any case.")), responses((status = 200, description = "Text, each line after its replica's name where there are several; or events.", content((String = "text/plain"), (Vec<LogLine> = "application/json"), (LogLine = "text/event-stream"))), (status = "default", description = "Why not.", body = Problem, content_type = "application/problem+json")))]
 pub(in crate::http) async fn logs(
     State(state): State<ApiState>,
     At(id): At<EnvironmentRef>,
@@ -61,7 +54,8 @@ pub(in crate::http) async fn logs(
     let (replicas, mask) = running(&state, &provider, &id, &service).await?;
     let lines = lines.min(LINES_MAX);
     if follow {
-        Ok(followed(&state, provider, replicas, Arc::new(mask), lines))
+        let followed = Followed { passes: state.passes, provider, id, service };
+        Ok(followed.answer(replicas, mask, lines, state.shutdown))
     } else {
         read(&provider, &replicas, &mask, (lines, format)).await
     }
@@ -109,37 +103,4 @@ async fn read(
     };
     let text: String = all.iter().map(line).collect();
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
-}
-
-fn followed(
-    state: &ApiState,
-    provider: SharedProvider,
-    replicas: Vec<LiveReplica>,
-    mask: Arc<Mask>,
-    lines: usize,
-) -> Response {
-    let (sink, source) = mpsc::channel::<LogLine>(QUEUE);
-    for replica in replicas {
-        let (own, mut printed) = mpsc::channel(QUEUE);
-        let (provider, name, sink) = (provider.clone(), replica.name.clone(), sink.clone());
-        let mask = Arc::clone(&mask);
-        tokio::spawn(async move {
-            if let Err(error) = provider.follow_logs(&replica.id, lines, own).await {
-                tracing::debug!(replica = replica.name, %error, "following ended");
-            }
-        });
-        tokio::spawn(async move {
-            // Ends with the replica or with whoever listens, whichever ends first.
-            while let Some(text) = printed.recv().await {
-                if sink.send(LogLine { replica: name.clone(), text: mask.apply(&text) }).await.is_err() {
-                    break;
-                }
-            }
-        });
-    }
-    drop(sink);
-    let events = ReceiverStream::new(source)
-        .map(|line| Event::default().event("line").json_data(&line))
-        .take_until(state.shutdown.clone().cancelled_owned());
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }

@@ -1,5 +1,6 @@
 //! Registered services, and what services print.
 
+mod follow;
 pub(in crate::http) mod list;
 pub(in crate::http) mod logs;
 pub(in crate::http) mod put;
