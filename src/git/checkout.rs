@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gix::objs::tree::EntryKind;
 
 use crate::git::error::{GitError, PathRule};
-use crate::git::mirror::{Mirror, OBJECT};
+use crate::git::mirror::Mirror;
 use crate::git::read::{Walked, blob, shown, walk};
 
 /// What every Git LFS pointer begins with (git-lfs's docs/spec.md).
@@ -39,7 +39,7 @@ pub(crate) fn checkout(mirror: &Mirror, commit: &str, into: &Path, interrupt: &A
         match entry.kind {
             EntryKind::Tree => DirBuilder::new().mode(0o755).create(&target).map_err(taken(entry))?,
             EntryKind::Blob | EntryKind::BlobExecutable => {
-                let data = blob(mirror, &repository, entry.id, &shown(&entry.path), left.min(OBJECT))?;
+                let data = blob(mirror, &repository, entry.id, &shown(&entry.path), left.min(mirror.object))?;
                 left = left.saturating_sub(data.len() as u64);
                 if data.starts_with(LFS) {
                     return Err(refused(entry, PathRule::LfsPointer));

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use crate::git::error::GitError;
 use crate::git::pack;
 use crate::ids::CommitSha;
+use crate::live::quantity::Bytes;
 
 /// Above this many packs they are joined.
 const PACKS: usize = 16;
@@ -26,8 +27,7 @@ const PACKS: usize = 16;
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is tried meanwhile.
 const LOCK_RETRY: Duration = Duration::from_millis(10);
-/// The largest object, in bytes: each passes through memory whole. Documented in docs/operations.md.
-pub(crate) const OBJECT: u64 = 256 << 20;
+
 /// How many commits a remote is told that are here.
 const HAVES: usize = 256;
 
@@ -38,6 +38,8 @@ pub(crate) struct Mirror {
     pub(crate) url: String,
     /// The most that it may hold, in bytes.
     pub(crate) limit: u64,
+    /// The largest object that it may hold, in bytes.
+    pub(crate) object: u64,
 }
 
 /// The right to write to a mirror; ends with the process at the latest.
@@ -220,7 +222,7 @@ impl Mirror {
         let file = File::open(pack).map_err(GitError::disk("reading a received pack"))?;
         let options = gix::odb::pack::bundle::write::Options {
             thread_limit: None,
-            alloc_limit_bytes: usize::try_from(OBJECT).ok(),
+            alloc_limit_bytes: usize::try_from(self.object).ok(),
             ..Default::default()
         };
         let outcome = gix::odb::pack::Bundle::write_to_directory(
@@ -234,7 +236,7 @@ impl Mirror {
         )
         .map_err(|error| GitError::Protocol {
             url: self.url.clone(),
-            reason: format!("the pack is not valid, or holds an object above {} MiB: {error}", OBJECT >> 20),
+            reason: format!("the pack is not valid, or holds an object above {}: {error}", Bytes(self.object)),
         })?;
         match outcome.keep_path {
             Some(keep) if keep.exists() => fs::remove_file(keep).map_err(GitError::disk("removing a keep file")),

@@ -61,6 +61,8 @@ pub struct GitSettings {
     pub max_blob: u64,
     /// The largest mirror, and the most that one fetch receives, in bytes.
     pub max_mirror_bytes: u64,
+    /// The largest object that a pack may hold, in bytes: one is held in memory as a whole.
+    pub max_object_bytes: u64,
     /// How many requests one host gets at once.
     pub max_per_host: usize,
     /// How long a remote may take to answer, and to stay silent amid an answer.
@@ -74,13 +76,14 @@ pub struct GitSettings {
 }
 
 impl GitSettings {
-    /// The defaults: 256 KiB a file, 4 GiB a mirror, 30 s to answer, 15 min a fetch, unknown ssh hosts refused.
+    /// The defaults: 256 KiB a file, 4 GiB a mirror, 256 MiB an object, 30 s to answer, 15 min a fetch, unknown ssh hosts refused.
     pub fn new(mirrors: PathBuf) -> Self {
         GitSettings {
             mirrors,
             allowed_hosts: Vec::new(),
             max_blob: 256 * 1024,
             max_mirror_bytes: 4 * 1024 * 1024 * 1024,
+            max_object_bytes: 256 << 20,
             max_per_host: PER_HOST,
             timeout: Duration::from_secs(30),
             fetch_timeout: Duration::from_secs(15 * 60),

@@ -258,7 +258,7 @@ impl Work {
     pub(crate) async fn keep_only(&self, remotes: &[Remote]) -> Result<(), GitError> {
         let keep: HashSet<String> = remotes.iter().map(key).collect();
         let directory = self.settings.mirrors.clone();
-        let limit = self.settings.max_mirror_bytes;
+        let GitSettings { max_mirror_bytes: limit, max_object_bytes: object, .. } = self.settings;
         let kept = keep.clone();
         let removed = blocking(move |_| {
             let mut removed = Vec::new();
@@ -273,7 +273,7 @@ impl Work {
                 if !is_mirror || kept.contains(&name) {
                     continue;
                 }
-                let mirror = Mirror { directory: entry.path(), url: name.clone(), limit };
+                let mirror = Mirror { directory: entry.path(), url: name.clone(), limit, object };
                 let lock = mirror.lock()?;
                 std::fs::remove_dir_all(entry.path()).map_err(GitError::disk("removing a mirror"))?;
                 drop(lock);
@@ -295,6 +295,7 @@ impl Work {
             directory: self.settings.mirrors.join(key),
             url: remote.url.to_string(),
             limit: self.settings.max_mirror_bytes,
+            object: self.settings.max_object_bytes,
         }
     }
 

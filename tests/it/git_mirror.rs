@@ -235,3 +235,28 @@ async fn a_pack_that_rests_on_loose_objects_is_copied_with_them() {
     assert!(matches!(strange, Err(GitError::NoCommit { .. })), "{strange:?}");
     assert!(!mirror(mirrors.path()).join("damaged").exists(), "an odd question is no damage");
 }
+
+/// An object is held in memory as a whole, so one that is too large is taken neither from a remote nor out of a mirror.
+#[tokio::test]
+async fn an_object_above_the_bound_is_refused() {
+    if !backend::git() {
+        return;
+    }
+    let repo = Repo::incompressible(300_000);
+    let server = GitServer::start(repo.folder.path());
+    let remote = remote(&server.url("shop/.git"));
+    let (folder, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bounded = |max_object_bytes: u64| Git::new(GitSettings { max_object_bytes, ..settings(folder.path()) });
+    let (tight, wide) = (bounded(100_000), bounded(400_000));
+    let tip = resolve(&tight, &remote, "main").await;
+    let refused = tight.fetch(&remote, &tip).await.unwrap_err();
+    assert!(matches!(refused, GitError::Protocol { .. }), "{refused}");
+    assert!(refused.to_string().contains("an object above 100000"), "{refused}");
+    assert!(packs(folder.path()).is_empty(), "the pack is kept nevertheless");
+    // Within the bound it is taken, and laid down again only within the bound.
+    wide.fetch(&remote, &tip).await.unwrap();
+    let refused = tight.checkout(&remote, &tip.commit, &into.path().join("tight")).await.unwrap_err();
+    assert!(refused.to_string().contains("100000"), "{refused}");
+    assert!(!into.path().join("tight").exists());
+    wide.checkout(&remote, &tip.commit, &into.path().join("wide")).await.unwrap();
+}
