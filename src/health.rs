@@ -18,8 +18,8 @@ use crate::live::{Health, Live, LiveReplica, LiveService, Observed, ReplicaId};
 use crate::pass::{PassError, Passes};
 use crate::provider::{Check, Probe, ProbeOutcome, Provider};
 use crate::secret::mask::{Mask, running_secrets};
-use crate::store::Store;
 use crate::store::records::{ReplicaHealth, ServiceHealth};
+use crate::store::{Store, Stored};
 
 /// Probes what is deployed, round by round. Cheap to clone.
 #[derive(Clone)]
@@ -94,10 +94,10 @@ impl Monitor {
     /// # Errors
     /// [`PassError`] where the environment is not usable; what was recorded stays.
     pub async fn round(&self, id: &EnvironmentRef) -> Result<Option<Duration>, PassError> {
-        if self.store.project(&id.project).await?.is_none_or(|project| project.disabled) {
+        let Stored { project, base, .. } = self.store.stored(id).await?;
+        if project.is_none_or(|project| project.disabled) {
             return Ok(None);
         }
-        let base = self.store.base(id).await?;
         let checks = checks(&base);
         if checks.is_empty() {
             return Ok(None);
@@ -212,7 +212,7 @@ fn masked(health: Health, mask: &Mask) -> Health {
 }
 
 /// The services that are probed, as they were last applied.
-fn checks(base: &Base) -> BTreeMap<ServiceName, Check> {
+pub(crate) fn checks(base: &Base) -> BTreeMap<ServiceName, Check> {
     base.services
         .iter()
         .map(|(name, service)| (name.clone(), check_of(|field| service.leaves.get(field).map(|leaf| &leaf.value))))

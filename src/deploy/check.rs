@@ -25,7 +25,7 @@ pub fn check_of<'a>(leaf: impl Fn(&FieldPath) -> Option<&'a Value>) -> Check {
     let declares_port = leaf(&FieldPath::HealthPort).is_some();
     let port = port(&FieldPath::HealthPort).or_else(|| port(&FieldPath::Port));
     let probe = match (leaf(&FieldPath::HealthCommand), leaf(&FieldPath::HealthPath)) {
-        (Some(Value::Words(argv)), _) => Probe::Command { argv: argv.clone() },
+        (Some(Value::Words(argv)), _) => Probe::Command { argv: argv.to_vec() },
         (_, Some(Value::Text(path))) => Probe::Http { path: path.clone().into(), port },
         _ if declares_port => Probe::Tcp { port },
         _ => Probe::Running,
@@ -69,7 +69,7 @@ mod tests {
             check_of(|field| leaves.get(field)).probe,
             Probe::Http { path: "/healthz".into(), port: Some(9090) }
         );
-        leaves.insert(FieldPath::HealthCommand, Value::Words(vec!["true".into()]));
-        assert_eq!(check_of(|field| leaves.get(field)).probe, Probe::Command { argv: vec!["true".into()] });
+        leaves.insert(FieldPath::HealthCommand, Value::Words(["true".into()].into()));
+        assert_eq!(check_of(|field| leaves.get(field)).probe, Probe::Command { argv: ["true".into()].into() });
     }
 }

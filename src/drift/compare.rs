@@ -68,6 +68,7 @@ fn unseen(live: &LiveService, why: String) -> ServiceDrift {
     ServiceDrift {
         presence: Presence::Present,
         replicas,
+        recorded: false,
         left_over: Vec::new(),
         unseen: Some(why),
         leaves: Vec::new(),
@@ -157,6 +158,7 @@ impl<'a> Comparison<'a> {
         let mut drift = ServiceDrift {
             presence,
             replicas,
+            recorded: self.base.is_some(),
             left_over: self.left_over.iter().map(|replica| of_run(replica)).collect(),
             unseen: None,
             leaves: Vec::new(),
@@ -165,6 +167,7 @@ impl<'a> Comparison<'a> {
         };
         let mut cursors: Vec<Cursor<'a>> = self.replicas.iter().map(|replica| Cursor::new(replica)).collect();
         for leaf in self.leaves() {
+            drift.recorded &= leaf.recorded();
             if let Some(why) = leaf.gap {
                 drift.unknown.push((leaf.field.clone(), why.to_owned()));
             }
@@ -314,6 +317,14 @@ impl<'a> Comparison<'a> {
 }
 
 impl Leaf<'_> {
+    /// Whether base holds the leaf just as it is declared.
+    fn recorded(&self) -> bool {
+        match (self.declared, self.base) {
+            (Some(declared), Some(base)) => declared.value == base.value && declared.written == base.written,
+            (Some(_), None) | (None, Some(_) | None) => false,
+        }
+    }
+
     /// Whether a replica is known not to be as declared; for a withdrawn leaf, to have something beyond what the image
     /// or the provider supplies.
     fn differs(&self, seen: Option<(&Value, bool)>, can: &Capabilities) -> bool {

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod seal;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,7 @@ impl Base {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BaseService {
     /// The declared leaves at that time, in normal form.
-    pub leaves: BTreeMap<FieldPath, BaseLeaf>,
+    pub leaves: Arc<BTreeMap<FieldPath, BaseLeaf>>,
     /// The commit they were declared at.
     pub commit: Option<CommitSha>,
     /// The run that applied them; `None` where live was found to match by itself.
@@ -128,6 +129,8 @@ pub struct ServiceDrift {
     pub presence: Presence,
     /// How many replicas there are, those that are left over aside.
     pub replicas: usize,
+    /// Whether base is known to hold exactly the declared leaves, as they are written.
+    pub recorded: bool,
     /// Replicas of an earlier release whose place others have taken, for people (`web-1 of run 3`): they are to go.
     pub left_over: Vec<String>,
     /// Why the service could not be seen whole, where it could not; nothing of it was compared then.

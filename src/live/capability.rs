@@ -39,6 +39,52 @@ pub enum Effect {
     Replace,
 }
 
+/// What a provider can do with one field: a row of its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ability {
+    /// Whether it can see it.
+    pub support: Support,
+    /// What setting it takes.
+    pub set: Effect,
+    /// What withdrawing it takes.
+    pub withdraw: Effect,
+    /// What it returns to, in words, where the image does not decide and no entry goes.
+    pub default: Option<&'static str>,
+}
+
+impl Ability {
+    /// Seen; a new replica takes the place of the old.
+    pub const REPLACED: Ability = Ability::seen(Effect::Replace, Effect::Replace);
+    /// Seen; changed while the replica goes on running.
+    pub const IN_PLACE: Ability = Ability::seen(Effect::InPlace, Effect::InPlace);
+    /// Seen; a value is set while the replica goes on running, and taken away by a new one.
+    pub const SET_IN_PLACE: Ability = Ability::seen(Effect::InPlace, Effect::Replace);
+    /// Not visible in what runs: a matter of Trueup's own record.
+    pub const POLICY: Ability = Ability { support: Support::Policy, ..Ability::seen(Effect::Record, Effect::Record) };
+
+    const fn seen(set: Effect, withdraw: Effect) -> Self {
+        Ability { support: Support::Observed, set, withdraw, default: None }
+    }
+
+    /// Something the provider cannot do, and why.
+    pub const fn unsupported(why: &'static str) -> Self {
+        Ability { support: Support::Unsupported(why), ..Ability::POLICY }
+    }
+
+    /// The same with what a withdrawn value returns to.
+    pub const fn or(self, default: &'static str) -> Self {
+        Ability { default: Some(default), ..self }
+    }
+
+    /// What a change takes.
+    pub fn effect(self, kind: ChangeKind) -> Effect {
+        match kind {
+            ChangeKind::Set => self.set,
+            ChangeKind::Withdraw => self.withdraw,
+        }
+    }
+}
+
 /// A provider's abilities. Plain functions, so that the pure stages can ask without knowing the provider.
 #[derive(Clone, Copy)]
 pub struct Capabilities {

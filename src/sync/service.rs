@@ -118,7 +118,11 @@ impl Service<'_> {
 
     fn leaves(&self) -> BTreeMap<FieldPath, Value> {
         let desired = self.plan.desired.get(&self.action.service);
-        desired.into_iter().flatten().map(|(field, leaf)| (field.clone(), leaf.value.clone())).collect()
+        desired
+            .into_iter()
+            .flat_map(|leaves| leaves.iter())
+            .map(|(field, leaf)| (field.clone(), leaf.value.clone()))
+            .collect()
     }
 
     async fn live(&self) -> Result<LiveService, Failure> {
@@ -181,7 +185,7 @@ impl Service<'_> {
             }
         };
         let base = self.apply.store.base(&self.plan.environment).await?;
-        for need in needs {
+        for need in needs.iter() {
             self.apply.output.line(&format!("{}: waiting for {need} to be healthy", self.action.service));
             if let Some(why) = services.get(need).and_then(LiveService::unseen_why) {
                 return Err(Failure::Failed(format!("it depends on {need}, and not all of that could be seen: {why}")));

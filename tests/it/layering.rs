@@ -1,8 +1,11 @@
 //! Does the house keep its shape? Pure files stay pure, arrows point one way, engines stay behind their doors, and no
 //! path leads to a change but through the gate.
 
+mod source;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+
+use crate::layering::source::{Source, sources};
 
 /// Which modules of the crate each module may use. What is not listed is refused, so a new module or a new arrow is
 /// decided here and nowhere else.
@@ -281,94 +284,6 @@ const DOORS: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["declared"]),
     ("anyhow", &["cli", "daemon"]),
 ];
-
-struct Source {
-    /// Below `src/`, such as `live/value.rs`.
-    path: String,
-    /// The top module, such as `live`.
-    module: String,
-    /// The lines that are neither comments nor tests, with their numbers.
-    lines: Vec<(usize, String)>,
-    /// How many lines the file has.
-    length: usize,
-}
-
-impl Source {
-    fn of(path: &str, text: &str) -> Self {
-        let module = path.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
-        Source { path: path.to_owned(), module, lines: code_of(text), length: text.lines().count() }
-    }
-
-    fn is_in(&self, place: &str) -> bool {
-        self.path.strip_prefix(place).is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
-    }
-
-    fn hits<'a>(&'a self, token: &'a str) -> impl Iterator<Item = String> + 'a {
-        self.lines
-            .iter()
-            .filter(move |(_, line)| contains_word(line, token))
-            .map(move |(number, line)| format!("src/{}:{number}: `{token}` in: {}", self.path, line.trim()))
-    }
-}
-
-/// Whether `line` holds `token` not as the end of a longer word.
-fn contains_word(line: &str, token: &str) -> bool {
-    line.match_indices(token).any(|(at, _)| {
-        let word = |c: char| c.is_alphanumeric() || c == '_';
-        !token.starts_with(word) || !line[..at].ends_with(word)
-    })
-}
-
-fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    collect(&root, &mut files);
-    files.sort();
-    let mut sources = Vec::new();
-    for file in files {
-        let source =
-            Source::of(file.strip_prefix(&root).unwrap().to_str().unwrap(), &std::fs::read_to_string(&file).unwrap());
-        if !matches!(source.module.as_str(), "lib" | "main") {
-            sources.push(source);
-        }
-    }
-    assert!(sources.len() > 20, "the sources were not found");
-    sources
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
-            files.push(path);
-        }
-    }
-}
-
-/// The lines that run in production: no comments, no test modules (which end a file, by convention).
-fn code_of(text: &str) -> Vec<(usize, String)> {
-    let mut code = Vec::new();
-    let mut lines = text.lines().enumerate().peekable();
-    while let Some((index, line)) = lines.next() {
-        if line.trim() == "#[cfg(test)]" {
-            if lines.peek().is_some_and(|(_, next)| next.starts_with("mod ") && next.ends_with('{')) {
-                break;
-            }
-            lines.next();
-            continue;
-        }
-        let bare = match line.find("// ") {
-            Some(at) if line[..at].trim().is_empty() || line[..at].ends_with(' ') => &line[..at],
-            _ => line,
-        };
-        if !bare.trim().is_empty() && !bare.trim().starts_with("//") {
-            code.push((index + 1, bare.to_owned()));
-        }
-    }
-    code
-}
 
 fn expect_none(question: &str, findings: Vec<String>) {
     assert!(findings.is_empty(), "{question}\n{}", findings.join("\n"));

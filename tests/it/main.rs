@@ -80,6 +80,7 @@ mod report_markdown;
 mod report_parts;
 mod reporter;
 mod store;
+mod store_faults;
 mod sync;
 mod sync_adopt;
 mod sync_crash;

@@ -1,7 +1,7 @@
 //! What the Engine shows and what it changes while a container runs. Pure.
 
 use super::convert::DEFAULT_CPU_PERIOD;
-use crate::live::capability::{Capabilities, ChangeKind, Effect, Support};
+use crate::live::capability::{Ability, Capabilities};
 use crate::live::field::FieldPath;
 use crate::live::quantity::{Millis, NanoCpus};
 use crate::live::value::Value;
@@ -10,26 +10,33 @@ use crate::live::value::Value;
 pub(super) const PROVIDER: &str = "docker";
 
 /// The docker provider's abilities.
-pub(super) const CAPABILITIES: Capabilities =
-    Capabilities { provider: PROVIDER, support, accepts, effect, required: &[FieldPath::Image], default_of, kept };
+pub(super) const CAPABILITIES: Capabilities = Capabilities {
+    provider: PROVIDER,
+    support: |field| ability(field).support,
+    accepts,
+    effect: |field, kind| ability(field).effect(kind),
+    required: &[FieldPath::Image],
+    default_of: |field| ability(field).default,
+    kept,
+};
 
-fn support(field: &FieldPath) -> Support {
+fn ability(field: &FieldPath) -> Ability {
     match field {
         FieldPath::Image
         | FieldPath::Entrypoint
         | FieldPath::Command
         | FieldPath::User
         | FieldPath::WorkingDir
-        | FieldPath::Stopped
-        | FieldPath::Replicas
         | FieldPath::Env(_)
         | FieldPath::Ports(_)
         | FieldPath::Volumes(_)
-        | FieldPath::Labels(_)
-        | FieldPath::CpuLimit
-        | FieldPath::MemoryLimit
-        | FieldPath::Restart
-        | FieldPath::StopGracePeriod => Support::Observed,
+        | FieldPath::Labels(_) => Ability::REPLACED,
+        FieldPath::StopGracePeriod => Ability::REPLACED.or("10s"),
+        FieldPath::Stopped => Ability::IN_PLACE.or("false"),
+        FieldPath::Replicas => Ability::IN_PLACE.or("1"),
+        // The Engine ignores an update to a limit of 0 (20.10, `POST /containers/{id}/update`): unsetting one replaces.
+        FieldPath::CpuLimit | FieldPath::MemoryLimit => Ability::SET_IN_PLACE.or("no limit"),
+        FieldPath::Restart => Ability::SET_IN_PLACE.or("unless-stopped"),
         FieldPath::Source
         | FieldPath::Port
         | FieldPath::Pull
@@ -43,7 +50,7 @@ fn support(field: &FieldPath) -> Support {
         | FieldPath::HealthyThreshold
         | FieldPath::UnhealthyThreshold
         | FieldPath::DeployStrategy
-        | FieldPath::RollbackOnFailure => Support::Policy,
+        | FieldPath::RollbackOnFailure => Ability::POLICY,
     }
 }
 
@@ -53,52 +60,6 @@ fn accepts(field: &FieldPath, value: &Value) -> Result<(), &'static str> {
             Err("a container's directory is absolute, such as /app")
         }
         (_, _) => Ok(()),
-    }
-}
-
-fn effect(field: &FieldPath, kind: ChangeKind) -> Effect {
-    match (support(field), field, kind) {
-        (Support::Policy | Support::Unsupported(_), _, _) => Effect::Record,
-        (Support::Observed, FieldPath::Stopped | FieldPath::Replicas, _) => Effect::InPlace,
-        // The Engine ignores an update to a limit of 0 (20.10, `POST /containers/{id}/update`): unsetting one replaces.
-        (Support::Observed, FieldPath::CpuLimit | FieldPath::MemoryLimit | FieldPath::Restart, ChangeKind::Set) => {
-            Effect::InPlace
-        }
-        (Support::Observed, _, _) => Effect::Replace,
-    }
-}
-
-fn default_of(field: &FieldPath) -> Option<&'static str> {
-    match field {
-        FieldPath::CpuLimit | FieldPath::MemoryLimit => Some("no limit"),
-        FieldPath::Restart => Some("unless-stopped"),
-        FieldPath::StopGracePeriod => Some("10s"),
-        FieldPath::Replicas => Some("1"),
-        FieldPath::Stopped => Some("false"),
-        // The image decides, or the entry goes, or it is policy, whose defaults are not the Engine's.
-        FieldPath::Image
-        | FieldPath::Source
-        | FieldPath::Entrypoint
-        | FieldPath::Command
-        | FieldPath::User
-        | FieldPath::WorkingDir
-        | FieldPath::Env(_)
-        | FieldPath::Ports(_)
-        | FieldPath::Volumes(_)
-        | FieldPath::Labels(_)
-        | FieldPath::Port
-        | FieldPath::Pull
-        | FieldPath::DependsOn
-        | FieldPath::HealthPath
-        | FieldPath::HealthPort
-        | FieldPath::HealthCommand
-        | FieldPath::HealthInterval
-        | FieldPath::HealthTimeout
-        | FieldPath::HealthStartPeriod
-        | FieldPath::HealthyThreshold
-        | FieldPath::UnhealthyThreshold
-        | FieldPath::DeployStrategy
-        | FieldPath::RollbackOnFailure => None,
     }
 }
 
@@ -125,7 +86,7 @@ pub(super) fn whole_quota(cpus: NanoCpus) -> NanoCpus {
 
 #[cfg(test)]
 mod tests {
-    use super::{CAPABILITIES, effect, support};
+    use super::{CAPABILITIES, ability};
     use crate::live::capability::{ChangeKind, Effect, Support};
     use crate::live::field::FieldPath;
     use crate::live::quantity::Millis;
@@ -134,16 +95,16 @@ mod tests {
     #[test]
     fn limits_are_set_in_place_and_unset_by_replacing() {
         for field in [FieldPath::CpuLimit, FieldPath::MemoryLimit, FieldPath::Restart] {
-            assert_eq!(effect(&field, ChangeKind::Set), Effect::InPlace, "{field}");
-            assert_eq!(effect(&field, ChangeKind::Withdraw), Effect::Replace, "{field}");
+            assert_eq!(ability(&field).effect(ChangeKind::Set), Effect::InPlace, "{field}");
+            assert_eq!(ability(&field).effect(ChangeKind::Withdraw), Effect::Replace, "{field}");
         }
     }
 
     #[test]
     fn policy_leaves_touch_nothing() {
         for field in FieldPath::SINGLE {
-            if support(&field) == Support::Policy {
-                assert_eq!(effect(&field, ChangeKind::Set), Effect::Record, "{field}");
+            if ability(&field).support == Support::Policy {
+                assert_eq!(ability(&field).effect(ChangeKind::Set), Effect::Record, "{field}");
             }
         }
     }

@@ -47,6 +47,7 @@ fn replica(view: &View) -> LiveReplica {
 pub(super) fn leaves(view: &View) -> BTreeMap<FieldPath, Observed<LiveLeaf>> {
     let Blueprint { entrypoint, command, working_dir, labels, restart, grace, .. } = &view.blueprint;
     let set = |value: Value| Observed::Known(LiveLeaf::set(value));
+    let words = |words: &Option<Vec<String>>| words.as_deref().map(|words| Value::Words(words.into()));
     let mut leaves = BTreeMap::new();
     let mut may = |field: FieldPath, seen: Observed<Option<Value>>| match seen {
         Observed::Known(Some(value)) => drop(leaves.insert(field, set(value))),
@@ -54,8 +55,8 @@ pub(super) fn leaves(view: &View) -> BTreeMap<FieldPath, Observed<LiveLeaf>> {
         Observed::Unknown(why) => drop(leaves.insert(field, Observed::Unknown(why))),
     };
     may(FieldPath::Source, view.source.clone().map(|hash| hash.map(Value::Source)));
-    may(FieldPath::Entrypoint, Observed::Known(entrypoint.clone().map(Value::Words)));
-    may(FieldPath::Command, Observed::Known(command.clone().map(Value::Words)));
+    may(FieldPath::Entrypoint, Observed::Known(words(entrypoint)));
+    may(FieldPath::Command, Observed::Known(words(command)));
     may(FieldPath::WorkingDir, Observed::Known(working_dir.as_deref().map(|dir| Value::Text(dir.into()))));
     may(FieldPath::MemoryLimit, view.memory.clone().map(|bytes| bytes.map(Value::Memory)));
     may(FieldPath::CpuLimit, view.cpu.clone().map(|cpus| cpus.map(Value::Cpu)));

@@ -238,8 +238,9 @@ impl State {
 
 fn tag_of(leaves: &BTreeMap<FieldPath, Value>) -> String {
     match leaves.get(&FieldPath::Image) {
-        Some(Value::Image(ImageValue { reference: Some(reference), .. })) => {
-            reference.tag.clone().unwrap_or_default().to_string()
+        Some(Value::Image(image)) => {
+            let tag = image.reference.as_ref().and_then(|reference| reference.tag.as_deref());
+            tag.unwrap_or_default().to_owned()
         }
         _ => String::new(),
     }
