@@ -1,19 +1,21 @@
 //! `trueup status`: is what runs what is declared, and is it healthy? Two answers, side by side, neither hiding the other.
 
+mod render;
+#[cfg(test)]
+mod tests;
+
 use clap::Args;
 
 use crate::cli::Outcome;
 use crate::cli::args::Context;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::failure::Advice;
+use crate::cli::status::render::render;
 use crate::cli::suggest::nearest;
-use crate::cli::table::{Cell, Table};
-use crate::cli::terminal::{Terminal, Tone, paint, printable};
+use crate::cli::terminal::Terminal;
 use crate::cli::when::Viewpoint;
-use crate::http::dto::{ReadState, ReadStatus};
-use crate::http::dto::{ServiceStatus, ServiceSync, StatusView, SyncState};
+use crate::http::dto::{ReadState, StatusView, SyncState};
 use crate::ids::{EnvironmentName, InvalidId, ProjectName};
-use crate::live::Health;
 
 /// Is what runs what the repository declares, and is it healthy?
 ///
@@ -146,98 +148,4 @@ fn verdict(views: &[StatusView]) -> Outcome {
     } else {
         Outcome::Done
     }
-}
-
-/// One environment: its headline, what is noteworthy, its services.
-fn render(status: &StatusView, view: &Viewpoint, colour: bool) -> String {
-    let headline = match status.sync {
-        SyncState::InSync => paint(colour, Tone::Good, "in sync"),
-        SyncState::Drift => paint(colour, Tone::Warn, &drift_words(status.changes, status.blocked)),
-        SyncState::Unknown => paint(colour, Tone::Bad, "unknown"),
-        SyncState::Undeclared => paint(colour, Tone::Dim, "nothing is declared"),
-    };
-    let name = paint(colour, Tone::Strong, &status.environment.to_string());
-    let mut text = format!("{name} ({})  {headline}\n", status.provider);
-    for (tone, line) in remarks(status, view) {
-        text.push_str(&format!("  {}\n", paint(colour, tone, &printable(&line))));
-    }
-    if !status.services.is_empty() {
-        let mut table = Table::new(&["SERVICE", "SYNC", "HEALTH", "SINCE", "WHY"]).indented(2);
-        for service in &status.services {
-            table.row(row(service, view));
-        }
-        text.push_str(&table.render(colour));
-    }
-    text
-}
-
-fn drift_words(changes: usize, blocked: usize) -> String {
-    let changes = if changes == 1 { "drift: 1 change".to_owned() } else { format!("drift: {changes} changes") };
-    if blocked == 0 { changes } else { format!("{changes}, {blocked} blocked") }
-}
-
-/// What the reader should know besides the services.
-fn remarks(status: &StatusView, view: &Viewpoint) -> Vec<(Tone, String)> {
-    let mut remarks = Vec::new();
-    if let Some(run) = &status.run {
-        let line = format!("run {} is being carried out since {}", run.id, view.both(run.started_at));
-        remarks.push((Tone::Warn, line));
-    }
-    remarks.push(match &status.read {
-        Some(read) => read_remark(read, view),
-        None => (Tone::Warn, "the repository was not read yet".into()),
-    });
-    if let Some(digest) = &status.plan_digest {
-        remarks.push((Tone::Dim, format!("plan {}", digest.short())));
-    }
-    match status.observed_at {
-        Some(at) => remarks.push((Tone::Dim, format!("observed {}", view.both(at)))),
-        None => remarks.push((Tone::Warn, "what runs was not looked at yet".into())),
-    }
-    remarks
-}
-
-/// How the last read of the file went.
-fn read_remark(read: &ReadStatus, view: &Viewpoint) -> (Tone, String) {
-    let commit = read.commit.as_ref().map_or("no commit", |commit| commit.short());
-    let because = read.reason.as_ref().map(|reason| format!(", because {reason}")).unwrap_or_default();
-    let stale = read.stale_since.map(|since| format!("stale since {}", view.both(since)));
-    match read.state {
-        ReadState::Ok => (Tone::Dim, format!("declared at {commit}, read {}", view.ago(read.checked_at))),
-        ReadState::NoFile => (Tone::Warn, format!("{commit} has no such file{because}: nothing is withdrawn")),
-        ReadState::FetchFailed => {
-            let stale = stale.unwrap_or_else(|| "the repository cannot be read".into());
-            (Tone::Bad, format!("{stale}{because}; last read: {commit}"))
-        }
-        ReadState::Invalid => (Tone::Bad, format!("the file at {commit} is not valid{because}")),
-        ReadState::Disabled => (Tone::Warn, "reading is disabled: trueup project set PROJECT --enable".into()),
-    }
-}
-
-fn row(service: &ServiceStatus, view: &Viewpoint) -> Vec<Cell> {
-    let sync = match service.sync {
-        ServiceSync::InSync => Cell::new(Tone::Good, "in sync"),
-        ServiceSync::Drift => Cell::new(Tone::Warn, format!("drift ({})", service.changes)),
-        ServiceSync::Blocked => Cell::new(Tone::Bad, format!("blocked ({})", service.changes)),
-        ServiceSync::Unknown => Cell::new(Tone::Bad, "unknown"),
-        ServiceSync::Orphan => Cell::new(Tone::Warn, "orphan"),
-    };
-    let healthy = service.replicas.iter().filter(|replica| replica.health == Health::Healthy).count();
-    let count = match service.replicas.len() {
-        0 => String::new(),
-        all => format!(" {healthy}/{all}"),
-    };
-    let tone = match &service.health {
-        Health::Healthy => Tone::Good,
-        Health::Starting => Tone::Warn,
-        Health::Unhealthy { .. } | Health::CrashLooping { .. } | Health::Stopped { .. } => Tone::Bad,
-        Health::Unknown { .. } => Tone::Warn,
-    };
-    vec![
-        Cell::plain(service.name.as_str()),
-        sync,
-        Cell::new(tone, format!("{}{count}", service.health.word())),
-        Cell::plain(service.since.map_or_else(|| "-".to_owned(), |since| view.both(since))),
-        Cell::plain(service.health.why().unwrap_or_default()),
-    ]
 }

@@ -10,7 +10,6 @@ use crate::cli::table::{Cell, Table};
 use crate::cli::terminal::Tone;
 use crate::cli::when::Viewpoint;
 use crate::cli::{Outcome, missing};
-use crate::drift::Cause;
 use crate::http::dto::WhyView;
 use crate::ids::{EnvironmentName, EnvironmentRef, InvalidId, ProjectName, ServiceName};
 use crate::live::field::{FieldPath, UnknownField};
@@ -138,7 +137,7 @@ fn table(why: &WhyView, view: &Viewpoint) -> Table {
     fact(
         "cause",
         match (why.cause, &why.unknown) {
-            (Some(cause), _) => Cell::new(Tone::Warn, format!("{}: {}", cause.word(), meaning(cause))),
+            (Some(cause), _) => Cell::new(Tone::Warn, format!("{}: {}", cause.word(), cause.meaning())),
             (None, Some(_)) => Cell::new(Tone::Warn, "unknown: it could not be compared"),
             (None, None) => Cell::new(Tone::Good, "none: in sync"),
         },
@@ -156,17 +155,6 @@ fn table(why: &WhyView, view: &Viewpoint) -> Table {
         fact("seen", Cell::plain(view.both(seen)));
     }
     table
-}
-
-/// What a cause means, in words.
-fn meaning(cause: Cause) -> &'static str {
-    match cause {
-        Cause::New => "nothing was applied here yet",
-        Cause::Repo => "the repository's file changed",
-        Cause::Live => "what runs was changed",
-        Cause::Both => "both the file and what runs changed",
-        Cause::Input => "the file stood still, but a tag, a secret or an operator's setting moved",
-    }
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub fn check_service(spec: &serde_json::Value) -> Result<(), InvalidFile> {
     let mut reader = Reader::new(None);
     let Some(node) = Node::from_json(spec, "", 0) else {
         let place = Place::Registered("service".into());
-        reader.problem(&place, Wrong::new("values nest too deep"));
+        reader.problem(&place, Wrong::new("values nest too deep").help("write it flatter"));
         return reader.problems.settle("", None, ());
     };
     if let Some(service) = Service::read(&node, &mut reader) {

@@ -92,7 +92,7 @@ impl Mapping {
                 }
             },
             Class::Empty | Class::Null | Class::Boolean | Class::LooseBoolean | Class::Number => {
-                problems.add(&node.place, not_text(node).help("quote it"));
+                problems.add(&node.place, not_text(node));
                 Key::Broken
             }
         }
@@ -119,7 +119,12 @@ fn twice(key: &str, earlier: &Place) -> Wrong {
 }
 
 fn not_text(node: &Node) -> Wrong {
-    Wrong::new(format!("a key must be text, and this is {}", node.what()))
+    Wrong::new(format!("a key must be text, and this is {}", node.what())).help(match node.content {
+        Content::Scalar(_) => "quote it",
+        Content::List(_) | Content::Map(_) | Content::Broken => {
+            "write `key: value`; quote a key that begins with a bracket or a brace"
+        }
+    })
 }
 
 /// A map that stands for a key because of `{{ … }}` without quotes.

@@ -34,10 +34,10 @@ impl Scalar for PublishedPort {
             Some((addresses, protocol)) => (addresses, protocol.to_ascii_lowercase()),
             None => (text, "tcp".to_owned()),
         };
-        let protocol = PROTOCOLS
-            .into_iter()
-            .find(|known| *known == protocol)
-            .ok_or_else(|| Wrong::new(format!("{} is none of the protocols tcp, udp, sctp", shown(&protocol))))?;
+        let protocol = PROTOCOLS.into_iter().find(|known| *known == protocol).ok_or_else(|| {
+            Wrong::new(format!("{} is none of the protocols tcp, udp, sctp", shown(&protocol)))
+                .help("write `/udp` or `/sctp`, or nothing for TCP")
+        })?;
         let (ip, ports) = split_ip(addresses).ok_or_else(|| {
             fail()
                 .help("the form is [ip:][host]:container[/protocol]; an IPv6 address stands in brackets: [::1]:8080:80")
@@ -81,7 +81,9 @@ fn port(text: &str) -> Result<u16, Wrong> {
     match text.parse::<u16>() {
         Ok(port) if digits => Ok(port),
         _ if text.contains('-') => Err(Wrong::new("ranges of ports are not supported").help("write one entry a port")),
-        _ => Err(Wrong::new(format!("{} is not a port, 1 to 65535", shown(text)))),
+        _ => {
+            Err(Wrong::new(format!("{} is not a port, 1 to 65535", shown(text))).help("write its number, such as 8080"))
+        }
     }
 }
 

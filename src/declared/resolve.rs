@@ -132,7 +132,11 @@ fn short_form(file: &File, deploy: &Entry, context: &Context, problems: &mut Pro
         return Vec::new();
     };
     let Some(node) = Node::from_json(spec, "", 0) else {
-        problems.add(&deploy.place, Wrong::new("the registered service nests too deep"));
+        problems.add(
+            &deploy.place,
+            Wrong::new("the registered service nests too deep")
+                .help("an operator registers it anew: `trueup service set`"),
+        );
         return Vec::new();
     };
     let (registered, source) = read_service(file, name.as_str(), &node, context, problems);

@@ -24,7 +24,8 @@ fn not_a_name(what: &str, text: &str) -> Wrong {
         .collect();
     let name = folded.trim_matches('-');
     let wrong = Wrong::new(format!("{} is not the name of {what}: {NAME_RULE}", shown(text)));
-    if name.is_empty() { wrong } else { wrong.help(format!("write `{name}`")) }
+    let name = if name.is_empty() { "web" } else { name };
+    wrong.help(format!("write `{name}`"))
 }
 
 macro_rules! names {
@@ -74,7 +75,7 @@ impl Scalar for FileVersion {
 }
 
 macro_rules! whole_numbers {
-    ($($(#[$doc:meta])* $name:ident($type:ty), $least:literal ..= $most:literal, $expected:literal, $help:literal;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident($type:ty), $least:literal ..= $most:literal, $expected:literal, $help:literal, $zero:literal;)+) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) struct $name(pub(crate) $type);
@@ -88,7 +89,7 @@ macro_rules! whole_numbers {
                     Ok(number) if digits && ($least..=$most).contains(&number) => Ok($name(number)),
                     _ => {
                         let wrong = Wrong::new(format!("{} is not {}", shown(text), $expected));
-                        Err(if text == "0" && !$help.is_empty() { wrong.help($help) } else { wrong })
+                        Err(wrong.help(if text == "0" { $zero } else { $help }))
                     }
                 }
             }
@@ -100,19 +101,22 @@ macro_rules! whole_numbers {
 }
 whole_numbers! {
     /// A TCP port.
-    PortNumber(u16), 1..=65535, "a port, 1 to 65535", "";
+    PortNumber(u16), 1..=65535, "a port, 1 to 65535", "write its number, such as 8080", "write its number, such as 8080";
     /// How many replicas run.
-    ReplicaCount(u64), 1..=1000, "a number of replicas, 1 to 1000",
+    ReplicaCount(u64), 1..=1000, "a number of replicas, 1 to 1000", "write a whole number, such as 2",
         "to run none, remove the service and sync with `--prune`";
     /// Probes in a row.
-    Threshold(u64), 1..=100, "a number of probes, 1 to 100", "";
+    Threshold(u64), 1..=100, "a number of probes, 1 to 100", "write a whole number, such as 3",
+        "write 1 where the first probe decides";
 }
 
 impl Scalar for bool {
     const FORM: Form = Form::Boolean;
     const EXPECTED: &'static str = "`true` or `false`";
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        text.parse().map_err(|_| Wrong::new(format!("{} is neither `true` nor `false`", shown(text))))
+        text.parse().map_err(|_| {
+            Wrong::new(format!("{} is neither `true` nor `false`", shown(text))).help("write one of the two")
+        })
     }
     fn schema() -> Schema {
         json_schema!({ "type": "boolean" })
@@ -147,7 +151,7 @@ impl Scalar for ImageValue {
             if name.chars().any(|c| c.is_ascii_uppercase()) {
                 wrong.help("repositories are named in lower case")
             } else {
-                wrong
+                wrong.help("write [registry/]repository[:tag][@digest], without spaces")
             }
         })?;
         Ok(ImageValue { reference: Some(reference), content: Default::default() })
@@ -164,8 +168,10 @@ pub(crate) struct Positive(pub(crate) Millis);
 impl Scalar for Millis {
     const EXPECTED: &'static str = DURATION_EXPECTED;
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        Millis::parse(text)
-            .map_err(|_| Wrong::new(format!("{} is not {DURATION_EXPECTED}, at most seven days", shown(text))))
+        Millis::parse(text).map_err(|_| {
+            Wrong::new(format!("{} is not {DURATION_EXPECTED}, at most seven days", shown(text)))
+                .help("write a number and its unit (ms, s, m or h), such as 10s")
+        })
     }
     fn schema() -> Schema {
         json_schema!({ "type": ["string", "number"], "minimum": 0 })
@@ -191,7 +197,8 @@ impl Scalar for Bytes {
         match Bytes::parse(text) {
             Ok(Bytes(0)) => Err(no_limit()),
             Ok(bytes) => Ok(bytes),
-            Err(_) => Err(Wrong::new(format!("{} is not {SIZE_EXPECTED}", shown(text)))),
+            Err(_) => Err(Wrong::new(format!("{} is not {SIZE_EXPECTED}", shown(text)))
+                .help("write a number and its unit (Ki, Mi, Gi or k, M, G), such as 256Mi")),
         }
     }
     fn schema() -> Schema {
@@ -205,7 +212,8 @@ impl Scalar for NanoCpus {
         match NanoCpus::parse(text) {
             Ok(NanoCpus(0)) => Err(no_limit()),
             Ok(cpus) => Ok(cpus),
-            Err(_) => Err(Wrong::new(format!("{} is not {}", shown(text), <Self as Scalar>::EXPECTED))),
+            Err(_) => Err(Wrong::new(format!("{} is not {}", shown(text), <Self as Scalar>::EXPECTED))
+                .help("write how many CPUs it may use, such as 0.5")),
         }
     }
     fn schema() -> Schema {
@@ -279,6 +287,6 @@ fn unknown_word<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Wro
     let wrong = Wrong::new(format!("{} is not known here; it can be {}", shown(text), known.join(", ")));
     match suggest::nearest(text, known) {
         Some(meant) => wrong.help(format!("did you mean `{meant}`?")),
-        None => wrong,
+        None => wrong.help("write one of these words"),
     }
 }

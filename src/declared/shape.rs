@@ -100,7 +100,8 @@ impl<T: Shape> Shape for List<T> {
         if items.len() > MAX_ITEMS {
             reader.problem(
                 &node.place,
-                Wrong::new(format!("this list has {} items, and {MAX_ITEMS} is the most", items.len())),
+                Wrong::new(format!("this list has {} items, and {MAX_ITEMS} is the most", items.len()))
+                    .help("declare fewer; a pattern may stand for several"),
             );
             return None;
         }
@@ -156,7 +157,7 @@ impl<K: Key, V: Shape> Shape for Named<K, V> {
         let mut entries = Vec::new();
         for entry in written {
             let key = if entry.key.contains("{{") {
-                Err(Wrong::new("templates are substituted in values only, never in keys"))
+                Err(Wrong::new("templates are substituted in values only, never in keys").help("write the key itself"))
             } else {
                 K::from_key(&entry.key)
             };

@@ -84,10 +84,10 @@ fn patterns(text: &str) -> Result<(bool, [Glob; 2]), Wrong> {
     // A bare dot is the whole repository, as everywhere else.
     let pattern = if pattern == "." { "**" } else { pattern };
     let build = |pattern: &str| {
-        GlobBuilder::new(pattern)
-            .literal_separator(true)
-            .build()
-            .map_err(|error| Wrong::new(format!("{} is not a glob: {}", shown(text), error.kind())))
+        GlobBuilder::new(pattern).literal_separator(true).build().map_err(|error| {
+            Wrong::new(format!("{} is not a glob: {}", shown(text), error.kind()))
+                .help("write a path, or a pattern such as `src/**`; `\\[` is a bracket itself")
+        })
     };
     Ok((takes_in, [build(pattern)?, build(&format!("{pattern}/**"))?]))
 }

@@ -3,6 +3,7 @@
 use serde_saphyr::granit_parser::{ErrorKind, ScanError};
 
 use crate::declared::problem::Wrong;
+use crate::declared::tree::MAX_DEPTH;
 
 /// What a syntax error means, and what to do.
 pub(crate) fn explain(error: &ScanError) -> Wrong {
@@ -13,9 +14,8 @@ pub(crate) fn explain(error: &ScanError) -> Wrong {
         | ErrorKind::TabAtBlockScalarStart => {
             Wrong::new("a tab stands where YAML wants spaces").help("indent with spaces, two a level")
         }
-        ErrorKind::RecursionLimitExceeded => {
-            Wrong::new("values nest too deep here").help("the file is at most ten levels deep")
-        }
+        ErrorKind::RecursionLimitExceeded => Wrong::new("values nest too deep here")
+            .help(format!("write it flatter: at most {MAX_DEPTH} levels are read")),
         ErrorKind::DirectiveDisallowed => Wrong::new("YAML directives (`%…`) are not supported")
             .help("remove this line; quote text that begins with `%`"),
         ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => {
@@ -25,6 +25,7 @@ pub(crate) fn explain(error: &ScanError) -> Wrong {
             .help("close it, or write one entry a line without brackets"),
         ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
             Wrong::new(format!("a `{close}` stands where the `{open}` should be closed"))
+                .help("close each bracket with its own kind, the last opened first")
         }
         ErrorKind::UnexpectedEofFlowSequence
         | ErrorKind::UnexpectedEofFlowMapping
@@ -55,6 +56,7 @@ pub(crate) fn explain(error: &ScanError) -> Wrong {
                 .help("is a quotation mark missing before this, or one too many?")
         }
         ErrorKind::BomInsideDocument => Wrong::new("a byte-order mark stands inside the file").help("remove it"),
-        _ => Wrong::new(format!("not YAML: {}", error.info())),
+        _ => Wrong::new(format!("not YAML: {}", error.info()))
+            .help("quote what is meant as text, and compare this line with its neighbours"),
     }
 }

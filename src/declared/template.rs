@@ -209,13 +209,19 @@ fn escaped_braces(inside: &str) -> Option<&str> {
 impl Scope<'_> {
     fn value(&self, variable: &Variable) -> Result<String, Wrong> {
         let context = self.context;
-        let undefined = |why: &str| Wrong::new(format!("`{}` is not defined here: {why}", variable.written()));
-        let outside = "the file was not read at a commit of a repository";
-        let commit = || context.commit.as_ref().ok_or_else(|| undefined(outside));
+        let undefined = |why: &str| {
+            Wrong::new(format!("`{}` is not defined here: {why}", variable.written()))
+                .help("write the value itself, or `{{ .ShortCommit }}` for what differs from commit to commit")
+        };
+        let outside = || {
+            undefined("the file was not read at a commit of a repository")
+                .help("plan from the repository: `trueup plan PROJECT/ENVIRONMENT`")
+        };
+        let commit = || context.commit.as_ref().ok_or_else(outside);
         match variable {
             Variable::Source => match &self.source {
                 Some(hash) => Ok(hash.short().to_owned()),
-                None => Err(undefined(outside)),
+                None => Err(outside()),
             },
             Variable::Commit => Ok(commit()?.as_str().to_owned()),
             Variable::ShortCommit => Ok(commit()?.short().to_owned()),

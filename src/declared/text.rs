@@ -34,7 +34,8 @@ impl Scalar for UserName {
         if part(user) && group.is_none_or(part) && text.len() <= 128 {
             Ok(UserName(text.to_owned()))
         } else {
-            Err(Wrong::new(format!("{} is not {}", shown(text), Self::EXPECTED)))
+            Err(Wrong::new(format!("{} is not {}", shown(text), Self::EXPECTED))
+                .help("write a name or a number, with or without a group"))
         }
     }
     fn schema() -> Schema {
@@ -60,7 +61,8 @@ impl Scalar for WorkingDir {
 /// A path without `.`, doubled or trailing slashes. `..` is refused rather than followed.
 pub(crate) fn clean_path(text: &str) -> Result<String, Wrong> {
     if text.is_empty() || text.len() > 4096 || text.chars().any(char::is_control) {
-        return Err(Wrong::new("a path cannot be empty, longer than 4096 bytes or hold control characters"));
+        return Err(Wrong::new("a path cannot be empty, longer than 4096 bytes or hold control characters")
+            .help("write a path such as /app"));
     }
     if text.split('/').any(|part| part == "..") {
         return Err(Wrong::new(format!("{} holds `..`", shown(text))).help("write the path that it leads to"));
@@ -143,7 +145,7 @@ impl Key for EnvKey {
             shown(text)
         ));
         let usable = !text.is_empty() && text.len() <= 256 && !name.starts_with(|c: char| c.is_ascii_digit());
-        Err(if usable { wrong.help(format!("write `{name}`")) } else { wrong })
+        Err(wrong.help(if usable { format!("write `{name}`") } else { "name it such as `LOG_LEVEL`".to_owned() }))
     }
 }
 
@@ -166,7 +168,8 @@ impl Key for LabelKey {
         if valid {
             Ok(LabelKey(text.to_owned()))
         } else {
-            Err(Wrong::new("a label's key is 1 to 256 bytes without spaces or `=`"))
+            Err(Wrong::new("a label's key is 1 to 256 bytes without spaces or `=`")
+                .help("name it such as `team` or `dev.acme.team`"))
         }
     }
 }

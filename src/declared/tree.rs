@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::declared::problem::Place;
 
 /// The deepest that nodes nest, aliases followed.
-pub(crate) const MAX_DEPTH: usize = 48;
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// One value of a document.
 #[derive(Debug)]

@@ -89,7 +89,8 @@ impl Scalar for VolumeSource {
         if valid {
             Ok(VolumeSource(Source::Named(text.to_owned())))
         } else {
-            Err(Wrong::new(format!("{} is not a volume's name: letters, digits, `_`, `.` and `-`", shown(text))))
+            Err(Wrong::new(format!("{} is not a volume's name: letters, digits, `_`, `.` and `-`", shown(text)))
+                .help("name it such as `data`"))
         }
     }
     fn schema() -> Schema {
@@ -104,7 +105,10 @@ impl Scalar for Target {
             return Err(Wrong::new(format!("{} is not {}", shown(text), Self::EXPECTED)).help("begin it with `/`"));
         }
         match clean_path(text)? {
-            path if path == "/" => Err(Wrong::new("nothing can be mounted over `/`")),
+            path if path == "/" => {
+                Err(Wrong::new("nothing can be mounted over `/`")
+                    .help("name a directory below it, such as /var/lib/shop"))
+            }
             path => Ok(Target(path)),
         }
     }
@@ -124,7 +128,11 @@ impl Scalar for ShortVolume {
                 return Err(Wrong::new("a volume needs a name, or it could not be found again")
                     .help(format!("write `name:{}`", if target.len() <= 48 { target } else { "/path" })));
             }
-            _ => return Err(Wrong::new(format!("{} is not {EXPECTED}", shown(text)))),
+            _ => {
+                return Err(
+                    Wrong::new(format!("{} is not {EXPECTED}", shown(text))).help("the form is name:/path[:ro]")
+                );
+            }
         };
         let read_only = match mode {
             "ro" => true,

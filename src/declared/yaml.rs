@@ -21,9 +21,6 @@ pub(crate) const MAX_NODES: usize = 50_000;
 /// The most text of a document's scalars in bytes, each alias counted as all that it stands for.
 const MAX_TEXT: usize = 4 * MAX_BYTES;
 
-/// The collections that may be open at once in the text itself.
-const MAX_OPEN: usize = 32;
-
 /// Reads one document. `None` where its syntax is broken, it is empty or over the budget; `problems` then says so.
 pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Arc<Node>> {
     let options = granit_parser::options! {
@@ -31,8 +28,8 @@ pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Arc<Node>> {
         emit_unresolved_aliases: true,
         emit_anchor_events: true,
         emit_comments: false,
-        flow_nesting_limit: MAX_OPEN,
-        block_nesting_limit: MAX_OPEN,
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
     };
     let mut builder =
         Builder { text, problems, open: Vec::new(), anchors: Anchors::default(), root: None, cost: Cost::default() };
@@ -157,7 +154,7 @@ impl Builder<'_> {
                 self.problems.add(&place, Wrong::new("no anchor of this name comes before this alias").help(help));
                 self.broken(&span)
             }
-            _ => Err(Wrong::new("this kind of YAML is not supported")),
+            _ => Err(Wrong::new("this kind of YAML is not supported").help("write keys, lists and plain values only")),
         }
     }
 
@@ -255,7 +252,8 @@ impl Builder<'_> {
         parent.cost.add(built.cost);
         parent.depth = parent.depth.max(built.depth + 1);
         if parent.depth > MAX_DEPTH {
-            return Err(Wrong::new(format!("values nest more than {MAX_DEPTH} deep here, aliases followed")));
+            return Err(Wrong::new(format!("values nest more than {MAX_DEPTH} deep here, aliases followed"))
+                .help("write it flatter"));
         }
         match &mut parent.kind {
             OpenKind::List(items) => items.push(built.node),

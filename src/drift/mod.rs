@@ -85,6 +85,17 @@ impl Cause {
             Cause::Input => "input",
         }
     }
+
+    /// What it means, for whoever does not know the word.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Cause::New => "nothing was applied here yet",
+            Cause::Repo => "the repository's file changed",
+            Cause::Live => "what runs was changed",
+            Cause::Both => "both the file and what runs changed",
+            Cause::Input => "the file stood still, but a tag, a secret or an operator's setting moved",
+        }
+    }
 }
 
 /// Declared leaves whose value could not be completed, and why: an image that does not resolve, a secret without a

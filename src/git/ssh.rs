@@ -175,7 +175,7 @@ fn classify(url: &str, said: &[u8]) -> Option<GitError> {
     Some(if has(&["host key verification failed", "host key is known", "remote host identification has changed"]) {
         GitError::NotAllowed {
             url,
-            rule: "the host's key is not the known one: add it to the daemon's known_hosts (ssh-keyscan), or set git.ssh.accept_new_hosts".into(),
+            rule: "the host's key is not the known one: add it to the daemon's known_hosts (ssh-keyscan), or set git.accept_new_hosts = true in trueup.toml".into(),
         }
     } else if has(&["permission denied", "too many authentication failures", "invalid format", "no such identity"]) {
         GitError::Authentication { url, reason }

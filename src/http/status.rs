@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::dto::{ReadState, ReadStatus, RunView, ServiceStatus, ServiceSync, StatusView, SyncState};
+use crate::drift::Cause;
 use crate::ids::ServiceName;
 use crate::live::Health;
 use crate::pass::Looks;
 use crate::plan::Plan;
+use crate::report::text::blocked_words;
 use crate::store::records::Environment;
 use crate::store::{Store, StoreError};
 
@@ -34,15 +36,26 @@ pub(super) async fn of(
     if let Some(plan) = &plan {
         names.extend(plan.desired.keys().chain(&plan.orphans).chain(plan.actions.iter().map(|action| &action.service)));
     }
+    // Marks are of the latest plan; without an action there is none.
+    let marks = match &plan {
+        Some(plan) if !plan.actions.is_empty() => store.drift_marks(id).await?,
+        Some(_) | None => Vec::new(),
+    };
     let services = names
         .into_iter()
         .map(|name| {
             let known = healths.iter().find(|(known, _, _)| known == name);
             let unseen = || Health::Unknown { why: "it was not seen to run".into() };
+            let action = plan.as_ref().and_then(|plan| plan.action(name));
+            let causes: BTreeSet<Cause> =
+                action.into_iter().flat_map(|action| &action.changes).map(|change| change.cause).collect();
             ServiceStatus {
                 name: name.clone(),
                 sync: plan.as_ref().map_or(ServiceSync::Unknown, |plan| service_sync(plan, name)),
-                changes: plan.as_ref().and_then(|plan| plan.action(name)).map_or(0, |action| action.changes.len()),
+                changes: action.map_or(0, |action| action.changes.len()),
+                drift_since: marks.iter().filter(|mark| mark.service == *name).map(|mark| mark.since).min(),
+                causes: causes.into_iter().collect(),
+                reasons: plan.as_ref().map(|plan| reasons(plan, name)).unwrap_or_default(),
                 health: known.map_or_else(unseen, |(_, service, _)| service.health.clone()),
                 since: known.map(|(_, _, since)| *since),
                 replicas: known.map(|(_, service, _)| service.replicas.clone()).unwrap_or_default(),
@@ -90,4 +103,13 @@ fn service_sync(plan: &Plan, name: &ServiceName) -> ServiceSync {
         None if plan.in_sync.contains(name) => ServiceSync::InSync,
         None => ServiceSync::Unknown,
     }
+}
+
+/// What stands in the way of a service's sync, or of telling whether it is in sync.
+fn reasons(plan: &Plan, name: &ServiceName) -> Vec<String> {
+    let blocked = plan.action(name).into_iter().flat_map(|action| &action.blocked).map(blocked_words);
+    let about = |service: &Option<ServiceName>| service.as_ref().is_none_or(|service| service == name);
+    let unknown = plan.unknowns.iter().filter(|unknown| about(&unknown.service)).map(|unknown| unknown.why.clone());
+    let all: BTreeSet<String> = blocked.chain(unknown).collect();
+    all.into_iter().collect()
 }

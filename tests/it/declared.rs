@@ -73,6 +73,7 @@ fn invalid_files_say_where_what_and_what_to_do() {
             let summary = diagnostic.message.contains("more problems were found");
             assert!(diagnostic.at.is_some() || summary, "{name}: no position: {}", diagnostic.message);
             assert!(diagnostic.width >= 1, "{name}");
+            assert!(diagnostic.help.is_some() || summary, "{name}: no way out: {}", diagnostic.message);
         }
         let sources = BTreeMap::from([(name.clone(), String::from_utf8_lossy(&text).into_owned())]);
         let shown = snippet::render(&invalid, &sources, false) + "\n";

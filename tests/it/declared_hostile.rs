@@ -136,7 +136,16 @@ fn hostile_files_are_refused_in_time() {
         ("a long chain of dependencies", chain.into_bytes(), true),
     ] {
         let result = timed(what, &text);
-        assert_eq!(result.is_ok(), valid, "{what}: {:?}", result.map(|_| ()).map_err(|invalid| invalid.to_string()));
+        assert_eq!(result.is_ok(), valid, "{what}: {:?}", result.as_ref().map(|_| ()).map_err(ToString::to_string));
+        // However bad it is, each mistake has its place and a way out.
+        for diagnostic in result.err().into_iter().flat_map(|invalid| invalid.diagnostics) {
+            let summary = diagnostic.message.contains("more problems were found");
+            assert!(
+                diagnostic.at.as_ref().is_some_and(|at| at.line >= 1 && at.column >= 1) || summary,
+                "{what}: {diagnostic:?}"
+            );
+            assert!(diagnostic.help.is_some() || summary, "{what}: {diagnostic:?}");
+        }
     }
 }
 

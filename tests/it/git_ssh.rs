@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use trueup::git::{Credential, Git, GitError, GitSettings, Remote};
+use trueup::settings::Settings;
 
 use crate::git::{remote, resolve, settings};
 use crate::world::backend;
@@ -125,6 +126,10 @@ async fn strangers_and_silence_over_ssh() {
     std::fs::write(server.at("known_hosts"), "").unwrap();
     let unknown = git.resolve_ref(&server.remote(&repo.path, "user"), "main").await;
     assert!(matches!(unknown, Err(GitError::NotAllowed { .. })), "{unknown:?}");
+    // The setting that it names is one that the daemon's settings know.
+    let said = unknown.unwrap_err().to_string();
+    assert!(said.contains("set git.accept_new_hosts = true"), "{said}");
+    Settings::parse("[git]\naccept_new_hosts = true\n").unwrap();
     // A server that accepts and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ssh://git@127.0.0.1:{}/x", silent.local_addr().unwrap().port());

@@ -75,6 +75,12 @@ pub struct ServiceStatus {
     pub sync: ServiceSync,
     /// How many leaves differ.
     pub changes: usize,
+    /// Since when the first of them has been seen to differ; absent where none does.
+    pub drift_since: Option<Timestamp>,
+    /// Why they differ: each cause once.
+    pub causes: Vec<Cause>,
+    /// Why it is blocked, or cannot be told to be in sync: each reason once.
+    pub reasons: Vec<String>,
     /// How it is doing.
     pub health: Health,
     /// Since when it is doing so.

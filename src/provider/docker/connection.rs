@@ -11,7 +11,10 @@ use super::settings::Address;
 use crate::provider::{ConnectionReport, Finding, FindingLevel};
 
 /// The oldest API that is supported.
-const OLDEST: (u32, u32) = (1, 41);
+pub(super) const OLDEST: (usize, usize) = (1, 41);
+
+/// What to do about an older one.
+pub(super) const NEEDED: &str = "Trueup needs API 1.41: Docker Engine 20.10 or later, or Podman 3.0 or later";
 /// A clock that is further off than this makes times in reports wrong.
 const SKEW_SECONDS: i64 = 30;
 /// Fewer free subnets than this are a warning.
@@ -84,14 +87,10 @@ fn describe(version: &SystemVersion, address: &Address) -> Finding {
     let name = if podman { "Podman" } else { "Docker Engine" };
     let number = version.version.as_deref().unwrap_or("of unknown version");
     let message = format!("{name} {number}, API {api}, at {address}");
-    let parsed = api.split_once('.').and_then(|(a, b)| Some((a.parse::<u32>().ok()?, b.parse::<u32>().ok()?)));
+    let parsed = api.split_once('.').and_then(|(a, b)| Some((a.parse::<usize>().ok()?, b.parse::<usize>().ok()?)));
     match parsed {
         Some(found) if found >= OLDEST => finding(FindingLevel::Ok, message),
-        Some(_) => helped(
-            FindingLevel::Error,
-            format!("{message}: too old"),
-            "Trueup needs API 1.41: Docker Engine 20.10 or later, or Podman 3.0 or later",
-        ),
+        Some(_) => helped(FindingLevel::Error, format!("{message}: too old"), NEEDED),
         None => finding(FindingLevel::Error, format!("{message}: no version of the Engine's API")),
     }
 }

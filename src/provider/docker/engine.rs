@@ -12,6 +12,7 @@ use bollard::Docker;
 use bollard::errors::Error;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, Semaphore};
 
+use super::connection::{NEEDED, OLDEST};
 use super::events::EventHub;
 use super::image::ImageCache;
 use super::settings::Address;
@@ -123,10 +124,20 @@ impl Engine {
 
     async fn negotiate(&self) -> Result<Docker, EngineError> {
         let fresh = transport::client(&self.address).map_err(|e| self.explain(e))?;
-        match tokio::time::timeout(self.read_limit, fresh.negotiate_version()).await {
-            Ok(answer) => answer.map_err(|e| self.explain(e)),
-            Err(_) => Err(self.late(self.read_limit)),
+        let docker = match tokio::time::timeout(self.read_limit, fresh.negotiate_version()).await {
+            Ok(answer) => answer.map_err(|e| self.explain(e))?,
+            Err(_) => return Err(self.late(self.read_limit)),
+        };
+        let version = docker.client_version();
+        let (major, minor) = (version.major_version, version.minor_version);
+        // What an older one leaves out of its answers would be taken for what is not set.
+        if (major, minor) < OLDEST {
+            return Err(EngineError::Refused(format!(
+                "the Docker Engine at {} speaks API {major}.{minor}, which is too old; {NEEDED}",
+                self.address
+            )));
         }
+        Ok(docker)
     }
 
     /// Asks the Engine something that changes nothing.

@@ -46,7 +46,22 @@ pub(super) enum Ask {
     Nobody,
 }
 
-type Digests = BTreeMap<String, (Instant, ContentDigest)>;
+/// What tags were found to mean, each for a while.
+#[derive(Default)]
+struct Digests(Mutex<BTreeMap<String, (Instant, ContentDigest)>>);
+
+impl Digests {
+    fn remembered(&self, key: &str, now: Instant) -> Option<ContentDigest> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(key).filter(|(at, _)| now.duration_since(*at) < DIGEST_TTL).map(|(_, digest)| digest.clone())
+    }
+
+    fn remember(&self, key: String, digest: ContentDigest, now: Instant) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, (at, _)| now.duration_since(*at) < DIGEST_TTL);
+        known.insert(key, (now, digest));
+    }
+}
 
 /// The registries as one environment may use them.
 pub(super) struct Registry {
@@ -56,7 +71,7 @@ pub(super) struct Registry {
     allowed: BTreeSet<String>,
     token_hosts: BTreeMap<String, Vec<String>>,
     credentials: Arc<dyn Credentials>,
-    digests: Mutex<Digests>,
+    digests: Digests,
 }
 
 impl Registry {
@@ -72,7 +87,7 @@ impl Registry {
             allowed: settings.allowed_registries.clone(),
             token_hosts: settings.token_hosts.clone(),
             credentials,
-            digests: Mutex::default(),
+            digests: Digests::default(),
         }
     }
 
@@ -90,7 +105,7 @@ impl Registry {
     /// The digest that the tag names at its registry.
     pub(super) async fn digest(&self, image: &ImageRef, ask: Ask) -> Result<ContentDigest, String> {
         let key = image.tagged();
-        if let Some(digest) = self.remembered(&key) {
+        if let Some(digest) = self.digests.remembered(&key, Instant::now()) {
             return Ok(digest);
         }
         if ask == Ask::Nobody {
@@ -105,15 +120,8 @@ impl Registry {
                 return Err(format!("the registry {} did not answer within {} s", image.registry, LIMIT.as_secs()));
             }
         };
-        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        digests.retain(|_, (at, _)| at.elapsed() < DIGEST_TTL);
-        digests.insert(key, (Instant::now(), digest.clone()));
+        self.digests.remember(key, digest.clone(), Instant::now());
         Ok(digest)
-    }
-
-    fn remembered(&self, key: &str) -> Option<ContentDigest> {
-        let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        digests.get(key).filter(|(at, _)| at.elapsed() < DIGEST_TTL).map(|(_, digest)| digest.clone())
     }
 
     /// Whether the operator named a registry, or it is one of this machine: others, which only a repository names, are
@@ -179,7 +187,23 @@ fn explain(image: &ImageRef, error: &RegistryError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::loopback;
+    use std::time::{Duration, Instant};
+
+    use super::{Digests, loopback};
+    use crate::live::image::ContentDigest;
+
+    #[test]
+    fn a_tags_digest_is_remembered_for_five_minutes() {
+        let digest: ContentDigest = format!("sha256:{}", "a".repeat(64)).parse().expect("valid");
+        let (digests, then) = (Digests::default(), Instant::now());
+        digests.remember("shop/web:1".to_owned(), digest.clone(), then);
+        assert_eq!(digests.remembered("shop/web:1", then + Duration::from_secs(299)), Some(digest.clone()));
+        assert_eq!(digests.remembered("shop/web:2", then), None);
+        assert_eq!(digests.remembered("shop/web:1", then + Duration::from_secs(300)), None, "it is asked for anew");
+        // What is past its time takes no room.
+        digests.remember("shop/web:2".to_owned(), digest, then + Duration::from_secs(301));
+        assert_eq!(digests.0.lock().expect("whole").len(), 1);
+    }
 
     #[test]
     fn loopback_is_what_docker_takes_for_it() {
