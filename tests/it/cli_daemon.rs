@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::world::installation::{Installation, TRUEUP, until};
 
-const FILE: &str = r#"version: 1
+pub const FILE: &str = r#"version: 1
 environments:
   demo:
     services:
@@ -19,12 +19,12 @@ environments:
         stop_grace_period: 2s
 "#;
 
-fn commit(installation: &Installation, file: &str) {
+pub fn commit(installation: &Installation, file: &str) {
     installation.repository.commit(&[(".trueup.yml", file)], "Declare", Timestamp::now()).unwrap();
 }
 
 /// An installation with a project, an environment and a first commit.
-fn ready() -> Installation {
+pub fn ready() -> Installation {
     let installation = Installation::new();
     commit(&installation, FILE);
     installation.expect(0, &["project", "add", "shop", installation.repository.path().to_str().unwrap()]);

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, getpid, kill_process};
 use trueup::ids::EnvironmentRef;
 use trueup::pass::{Passes, PlanRequest};
+use trueup::plan::PlanOptions;
 use trueup::provider::registry::Registry;
 use trueup::store::Store;
 use trueup::store::records::RunState;
@@ -27,6 +28,7 @@ use crate::world::house::{self, House, operator};
 const STATE: &str = "TRUEUP_CRASH_STATE";
 const ENVIRONMENT: &str = "TRUEUP_CRASH_ENVIRONMENT";
 const AT: &str = "TRUEUP_CRASH_AT";
+const PRUNE: &str = "TRUEUP_CRASH_PRUNE";
 const SUPERVISOR: &str = "TRUEUP_CRASH_SUPERVISOR";
 /// The supervisor's socket where there is none.
 const NO_SUPERVISOR: &str = "/nonexistent/supervise.sock";
@@ -67,7 +69,8 @@ async fn child() {
     let id: EnvironmentRef = environment.parse().unwrap();
     let (store, passes, syncs) = open(Path::new(&state), Path::new(&supervisor)).await;
     let syncs = syncs.with_boundary(Arc::new(KillAt(AtomicUsize::new(at.parse().unwrap()))));
-    let plan = passes.plan(&id, &PlanRequest::default(), "olga").await.unwrap();
+    let options = PlanOptions { prune: std::env::var_os(PRUNE).is_some(), ..PlanOptions::default() };
+    let plan = passes.plan(&id, &PlanRequest { reference: None, options }, "olga").await.unwrap();
     let Started::Run(run) = syncs.start(operator(), &id, plan.digest.as_str()).await.unwrap() else {
         panic!("there was nothing to do");
     };
@@ -78,7 +81,18 @@ async fn child() {
 
 /// Syncs in a child that is killed at the boundary. Whether it was.
 pub fn killed_at(state: &Path, supervisor: &Path, id: &EnvironmentRef, boundary: usize) -> bool {
+    killed_with(&[], state, supervisor, id, boundary)
+}
+
+fn killed_with(
+    variables: &[(&str, &str)],
+    state: &Path,
+    supervisor: &Path,
+    id: &EnvironmentRef,
+    boundary: usize,
+) -> bool {
     let output = Command::new(std::env::current_exe().unwrap())
+        .envs(variables.iter().copied())
         .args(["--exact", "crash::child", "--nocapture"])
         .env(STATE, state)
         .env(SUPERVISOR, supervisor)
@@ -225,4 +239,57 @@ async fn killed_while_a_service_is_created() {
     let boundaries = at_every_boundary(&mut dock, change, |boundary| boundary > 3).await;
     // Prepare, start, gate, switch, verify, record; intent and outcome.
     assert_eq!(boundaries, 13);
+}
+
+#[tokio::test]
+async fn killed_while_only_what_is_recorded_changes() {
+    if !available() {
+        return;
+    }
+    let web = |n: usize| format!("web:\n  image: busybox:1\n  healthcheck: {{command: [\"true\"], interval: {n}s}}\n");
+    let mut dock = Dock::new(&format!("{}{}", service("api", &[]), web(1))).await;
+    dock.sync().await;
+    let before = dock.picture();
+    let change = |dock: &Dock, n: usize| dock.declare(&format!("{}{}", service("api", &[]), web(n + 1)));
+    let boundaries = at_every_boundary(&mut dock, change, |_| true).await;
+    assert_eq!(dock.picture(), before, "a container was touched");
+    // Verify, record; intent and outcome.
+    assert_eq!(boundaries, 5);
+}
+
+#[tokio::test]
+async fn killed_while_an_orphan_is_deleted() {
+    if !available() {
+        return;
+    }
+    let mut dock = Dock::new(&two(&[], &[])).await;
+    let nobody = Path::new(NO_SUPERVISOR);
+    for boundary in 1.. {
+        dock.declare(&two(&[], &[]));
+        if !dock.plan().await.is_empty() {
+            dock.sync().await;
+        }
+        let web = dock.id("web");
+        dock.declare(&service("web", &[]));
+        close(&mut dock.house).await;
+        let (state, id) = (dock.house.state.path(), &dock.house.id);
+        let killed = killed_with(&[(PRUNE, "1")], state, nobody, id, boundary);
+        (dock.house.store, dock.house.passes, dock.house.syncs) = open(dock.house.state.path(), nobody).await;
+        if !killed {
+            assert!(dock.ids("api").is_empty() && dock.plan().await.is_empty());
+            // Remove, verify, record; intent and outcome.
+            assert_eq!(boundary, 7);
+            return;
+        }
+        let unfinished = dock.house.store.unfinished_runs().await.unwrap();
+        assert!(dock.house.syncs.settle().await.unwrap().is_empty(), "boundary {boundary}: not settled");
+        let settled = dock.house.store.run(unfinished[0].id).await.unwrap().unwrap();
+        let gone = boundary > 1;
+        let state = if gone { RunState::Succeeded } else { RunState::Failed };
+        assert_eq!(settled.state, state, "boundary {boundary}: {:?}", settled.summary);
+        assert_eq!(dock.ids("api").is_empty(), gone, "boundary {boundary}: {:?}", settled.summary);
+        assert_eq!(dock.id("web"), web, "boundary {boundary}: another service was touched");
+        let recorded = dock.house.store.base(&dock.house.id).await.unwrap().services.len();
+        assert_eq!(recorded, if gone { 1 } else { 2 }, "boundary {boundary}");
+    }
 }

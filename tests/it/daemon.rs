@@ -46,7 +46,7 @@ impl Desk {
         Desk::build(tempfile::tempdir().unwrap(), Runtime::default(), timeout)
     }
 
-    fn over(state: tempfile::TempDir, runtime: Runtime) -> Self {
+    pub fn over(state: tempfile::TempDir, runtime: Runtime) -> Self {
         Desk::build(state, runtime, Duration::from_secs(5))
     }
 

@@ -132,6 +132,8 @@ async fn limits_and_restart_change_in_place() {
         for (field, value) in &wanted {
             assert_eq!(leaf(&replica, field).as_ref(), Some(value), "{field}");
         }
+        let swap = inspect(&id, "{{.HostConfig.MemorySwap}}");
+        assert_eq!(swap, (memory << 20).to_string(), "the limit in memory and swap together is the same");
     }
     assert_eq!(inspect(&id, "{{.State.StartedAt}}"), started, "it went on running");
     let error = world.provider.update(&permit, &id, &BTreeMap::from([(env("A"), text("b"))])).await.unwrap_err();

@@ -14,12 +14,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use trueup::declared::file::{Context, parse};
+use trueup::declared::source::TreeEntry;
 use trueup::declared::{Declared, DeclaredLeaf};
 use trueup::drift::compare::compare;
 use trueup::drift::seal::seal;
 use trueup::drift::{Base, BaseLeaf, BaseService, Gaps};
 use trueup::ids::{RunId, SecretName, ServiceName};
-use trueup::live::capability::Support;
+use trueup::live::capability::{Capabilities, Support};
 use trueup::live::field::FieldPath;
 use trueup::live::image::{ContentDigest, ImageValue};
 use trueup::live::rule::Rule;
@@ -29,12 +30,15 @@ use trueup::plan::build::make;
 use trueup::plan::{Plan, PlanOptions, PlanSuppressed};
 use trueup::report::text::{Style, next_step, plan as report};
 
-use crate::world::sides::{context, docker, fingerprint, replica};
+use crate::world::sides::{context, docker, fingerprint, local, replica};
 
 /// live.json.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct World {
+    /// Where it runs: `docker` unless said.
+    #[serde(default)]
+    provider: Place,
     /// What runs, before `services` changes it: as `declared`, as `base`, or `nothing`.
     from: From,
     /// What was applied: nothing, `declared.yml`, or (where it is there) `base.yml`.
@@ -61,6 +65,23 @@ struct World {
     /// What the pass has to say.
     #[serde(default)]
     notes: Vec<String>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Place {
+    #[default]
+    Docker,
+    Local,
+}
+
+impl Place {
+    fn can(self) -> Capabilities {
+        match self {
+            Place::Docker => docker(),
+            Place::Local => local(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -104,6 +125,9 @@ struct Outside {
     /// `{{ .Env.X }}`.
     #[serde(default)]
     values: BTreeMap<String, String>,
+    /// The repository's files: one hexadecimal digit for what each holds.
+    #[serde(default)]
+    files: BTreeMap<String, char>,
     /// `trueup service set`.
     #[serde(default)]
     registered: BTreeMap<ServiceName, serde_json::Value>,
@@ -138,6 +162,9 @@ struct Change {
     /// The content that its image has: one hexadecimal digit.
     #[serde(default)]
     content: Option<char>,
+    /// The code that was laid down for it: one hexadecimal digit.
+    #[serde(default)]
+    code: Option<char>,
     /// Leaves that are gone.
     #[serde(default)]
     absent: Vec<FieldPath>,
@@ -154,6 +181,7 @@ struct Change {
 
 /// One of the two files, completed as a pass would.
 struct Side {
+    place: Place,
     declared: Declared,
     gaps: Gaps,
     secrets: BTreeMap<SecretName, String>,
@@ -164,8 +192,15 @@ fn content(digit: char) -> ContentDigest {
 }
 
 impl Outside {
-    fn context(&self) -> Context {
+    fn context(&self, place: Place) -> Context {
+        let file = |(path, digit): (&String, &char)| {
+            let (path, blob) = (path.clone(), digit.to_string().repeat(40));
+            TreeEntry { path, mode: 0o100_755, blob }
+        };
+        let local = place == Place::Local;
         Context {
+            tree: local.then(|| self.files.iter().map(file).collect()),
+            source_is_leaf: local,
             values: self.values.clone(),
             registered: self.registered.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect(),
             allow_host_paths: vec!["/srv".to_owned()],
@@ -175,10 +210,10 @@ impl Outside {
         }
     }
 
-    fn complete(&self, path: &str, text: &[u8]) -> Side {
+    fn complete(&self, place: Place, path: &str, text: &[u8]) -> Side {
         let file = parse(path, text).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let declared = file.resolve(&self.context()).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let mut side = Side { declared, gaps: Gaps::default(), secrets: BTreeMap::new() };
+        let declared = file.resolve(&self.context(place)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let mut side = Side { place, declared, gaps: Gaps::default(), secrets: BTreeMap::new() };
         for (name, service) in side.declared.services.iter_mut().flatten() {
             for (field, leaf) in &mut service.leaves {
                 if let Err(why) = self.fill(&mut leaf.value, &mut side.secrets) {
@@ -237,7 +272,7 @@ impl Side {
 
     /// What runs once it is applied; secrets as the plain values that replicas hold.
     fn live(&self) -> BTreeMap<ServiceName, LiveService> {
-        let can = docker();
+        let can = self.place.can();
         let services = self.declared.services.iter().flatten().map(|(name, service)| {
             let mut leaves: BTreeMap<FieldPath, Value> =
                 service.leaves.iter().map(|(field, leaf)| (field.clone(), leaf.value.clone())).collect();
@@ -254,8 +289,8 @@ impl Side {
     }
 }
 
-fn by_hand(name: &ServiceName, hand: &ByHand, service: &mut LiveService, outside: &Outside) {
-    let can = docker();
+fn by_hand(name: &ServiceName, hand: &ByHand, service: &mut LiveService, outside: &Outside, place: Place) {
+    let can = place.can();
     let count = hand.replicas.unwrap_or_else(|| u32::try_from(service.replicas.len().max(1)).unwrap());
     let model = service.replicas.first().cloned().unwrap_or_else(|| replica(name, 1, &BTreeMap::new(), &can));
     service.unseen = hand.unseen.clone();
@@ -266,23 +301,26 @@ fn by_hand(name: &ServiceName, hand: &ByHand, service: &mut LiveService, outside
         service.replicas.push(more);
     }
     for replica in &mut service.replicas {
-        hand.all.make(&mut replica.leaves, outside);
+        hand.all.make(&mut replica.leaves, outside, place);
         if let Some(only) = hand.only.get(&replica.index) {
-            only.make(&mut replica.leaves, outside);
+            only.make(&mut replica.leaves, outside, place);
         }
     }
 }
 
 impl Change {
-    fn make(&self, leaves: &mut BTreeMap<FieldPath, Observed<LiveLeaf>>, outside: &Outside) {
+    fn make(&self, leaves: &mut BTreeMap<FieldPath, Observed<LiveLeaf>>, outside: &Outside, place: Place) {
         if let Some(set) = &self.set {
             let file = serde_json::json!({
                 "version": 1, "environments": { "production": { "services": { "it": set } } }
             });
-            let side = Outside { registered: BTreeMap::new(), ..outside.clone() }
-                .complete("live.json", file.to_string().as_bytes());
+            let side = Outside { registered: BTreeMap::new(), ..outside.clone() }.complete(
+                place,
+                "live.json",
+                file.to_string().as_bytes(),
+            );
             let it = &side.declared.services.unwrap()[&"it".parse().unwrap()];
-            let can = docker();
+            let can = place.can();
             let seen = |field: &FieldPath| {
                 (can.support)(field) == Support::Observed && !matches!(field, FieldPath::Stopped | FieldPath::Replicas)
             };
@@ -299,6 +337,10 @@ impl Change {
                 leaves.get_mut(&FieldPath::Image)
         {
             Arc::make_mut(image).content = [content(digit)].into();
+        }
+        if let Some(digit) = self.code {
+            let hash = digit.to_string().repeat(64).parse().unwrap();
+            leaves.insert(FieldPath::Source, Observed::Known(LiveLeaf::set(Value::Source(hash))));
         }
         for field in &self.absent {
             leaves.remove(field);
@@ -325,10 +367,11 @@ fn plan_of(case: &Path) -> Plan {
         .unwrap_or_else(|error| panic!("{}: {error}", case.join("live.json").display()));
     let then = world.then.as_ref().unwrap_or(&world.now);
     let file = read("declared.yml").unwrap();
-    let declared = world.now.complete(".trueup.yml", &file);
+    let place = world.provider;
+    let declared = world.now.complete(place, ".trueup.yml", &file);
     let applied = match (world.base.as_deref(), read("base.yml")) {
-        (None, Ok(text)) => Some(then.complete(".trueup.yml", &text)),
-        (Some("declared"), Err(_)) => Some(then.complete(".trueup.yml", &file)),
+        (None, Ok(text)) => Some(then.complete(place, ".trueup.yml", &text)),
+        (Some("declared"), Err(_)) => Some(then.complete(place, ".trueup.yml", &file)),
         (None, Err(_)) => None,
         other => panic!("{}: what is base? {other:?}", case.display()),
     };
@@ -340,7 +383,7 @@ fn plan_of(case: &Path) -> Plan {
     };
     for (name, hand) in &world.services {
         match hand {
-            Some(hand) => by_hand(name, hand, running.entry(name.clone()).or_default(), then),
+            Some(hand) => by_hand(name, hand, running.entry(name.clone()).or_default(), then, place),
             None => drop(running.remove(name)),
         }
     }
@@ -351,7 +394,7 @@ fn plan_of(case: &Path) -> Plan {
     let base = applied.as_ref().map(Side::base).unwrap_or_default();
     let mut live = Live { services };
     seal(&mut live, &declared.declared, &base, &fingerprint);
-    let can = docker();
+    let can = place.can();
     let drift = compare(&declared.declared, &declared.gaps, &base, &live, &can);
     let Options { services, prune, rollback_to, reference, no_commit } = world.options;
     let mut context = context(PlanOptions { services, prune, rollback_to: rollback_to.map(RunId) });
@@ -415,13 +458,27 @@ fn there_are_enough_cases_and_they_name_every_field_and_cause() {
     let missing: Vec<FieldPath> = FieldPath::SINGLE
         .into_iter()
         .chain(["env.A", "ports[\"1/tcp\"]", "volumes[\"/a\"]", "labels.a"].map(|text| text.parse().unwrap()))
-        .filter(|field| *field != FieldPath::Source && !fields.contains(field.name()))
+        .filter(|field| !fields.contains(field.name()))
         .collect();
     assert!(missing.is_empty(), "no case changes {missing:?}");
     let rules: BTreeSet<Rule> = plans.iter().flat_map(|plan| &plan.suppressed).map(|one| one.difference.rule).collect();
     assert_eq!(rules, BTreeSet::from([Rule::ImageContent, Rule::VolumeName, Rule::Rounded, Rule::Supplied]));
     let causes: BTreeSet<&str> = changes().map(|change| change.cause.word()).collect();
     assert_eq!(causes, BTreeSet::from(["both", "input", "live", "new", "repo"]));
+}
+
+/// What the first page shows is what the program says, but for the plan's and the commit's numbers.
+#[test]
+fn the_readme_shows_a_real_report() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("$ trueup plan shop/production\n").unwrap();
+    let (shown, _) = rest.split_once("\n```").unwrap();
+    let numbers = regex_lite::Regex::new(r"(Plan|main at) [0-9a-f]+|Plan DIGEST").unwrap();
+    let settled = |text: &str| numbers.replace_all(text, "NUMBER").into_owned();
+    let said = words(&plan_of(&root.join("testdata/drift/readme")));
+    let (report, _) = said.split_once("\nTo carry it out:").unwrap_or((said.trim_end(), ""));
+    assert_eq!(settled(shown), settled(report));
 }
 
 /// No report steers a terminal, and no line is broken by what it shows.

@@ -8,7 +8,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::world::dock::{Dock, changes};
-use crate::world::docker::available;
+use crate::world::docker::{COMMAND, available};
 use crate::world::spec::{OBEY, Spec};
 
 /// Real containers: few cases, and shrinking only a little.
@@ -46,21 +46,27 @@ fn spec() -> impl Strategy<Value = Spec> {
         ports,
         volumes,
         (maybe(vec![100, 500, 1500]), maybe(vec![16, 64, 100]), restart, maybe(vec![1_000, 2_400, 10_000])),
+        (any::<bool>(), maybe(vec![1, 2, 3])),
     )
-        .prop_map(|(command, user, working_dir, env, labels, ports, volumes, (cpu, memory, restart, stop))| Spec {
-            entrypoint: None,
-            command,
-            user,
-            working_dir,
-            env,
-            labels,
-            ports,
-            volumes,
-            milli_cpus: cpu,
-            memory_mib: memory,
-            restart,
-            stop_millis: stop,
-        })
+        .prop_map(
+            |(command, user, working_dir, env, labels, ports, volumes, (cpu, memory, restart, stop), more)| Spec {
+                // Without words after it, it would run another program.
+                entrypoint: (more.0 && command.is_some()).then(|| texts(&["/bin/busybox"])),
+                replicas: more.1,
+                tag: None,
+                command,
+                user,
+                working_dir,
+                env,
+                labels,
+                ports,
+                volumes,
+                milli_cpus: cpu,
+                memory_mib: memory,
+                restart,
+                stop_millis: stop,
+            },
+        )
 }
 
 /// Every way to change one written leaf by hand, with the leaf.
@@ -71,6 +77,11 @@ fn perturbations(spec: &Spec) -> Vec<(String, Spec)> {
         change(&mut other);
         found.push((leaf, other));
     };
+    add("image".into(), &|s| s.tag = Some("2".into()));
+    if spec.entrypoint.is_some() {
+        // A name of the same program: what follows means the same.
+        add("entrypoint".into(), &|s| s.entrypoint = Some(texts(&["busybox"])));
+    }
     if spec.command.is_some() {
         add("command".into(), &|s| s.command = Some(texts(&["sh", "-c", &OBEY.replace("sleep 1", "sleep 3")])));
     }
@@ -98,13 +109,17 @@ fn perturbations(spec: &Spec) -> Vec<(String, Spec)> {
     }
     for key in spec.labels.keys() {
         let path = trueup::live::field::FieldPath::Labels(key.into()).to_string();
-        add(path, &|s| _ = s.labels.insert(key.clone(), "other".into()));
+        add(path.clone(), &|s| _ = s.labels.insert(key.clone(), "other".into()));
+        add(path, &|s| _ = s.labels.remove(key));
     }
     for port in spec.ports.keys() {
         add(format!("ports[{port:?}]"), &|s| _ = s.ports.insert(port.clone(), "127.0.0.3".into()));
+        add(format!("ports[{port:?}]"), &|s| _ = s.ports.remove(port));
     }
     for (path, (name, read_only)) in &spec.volumes {
         add(format!("volumes[{path:?}]"), &|s| _ = s.volumes.insert(path.clone(), (name.clone(), !read_only)));
+        add(format!("volumes[{path:?}]"), &|s| _ = s.volumes.insert(path.clone(), ("other".into(), *read_only)));
+        add(format!("volumes[{path:?}]"), &|s| _ = s.volumes.remove(path));
     }
     found
 }
@@ -145,8 +160,11 @@ fn every_declared_leaf_that_is_changed_by_hand_is_found_at_its_path_and_nothing_
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dock = block_on(&runtime, Dock::new("{}"));
+    dock.import("2", &[COMMAND]);
     let case = (spec(), prop::collection::vec(any::<Index>(), 3));
     let result = runner().run(&case, |(spec, picks)| {
+        // By hand it is one container; how many there are is another question.
+        let spec = Spec { replicas: None, ..spec };
         block_on(&runtime, async {
             dock.declare(&spec.yaml("web"));
             if !dock.plan().await.is_empty() {

@@ -21,6 +21,8 @@ fn every_field() -> Spec {
         memory_mib: Some(64),
         restart: Some("always".into()),
         stop_millis: Some(2_500),
+        replicas: None,
+        tag: None,
     }
 }
 
@@ -63,6 +65,9 @@ async fn every_field_changed_by_running_it_anew_is_drift_at_its_leaf() {
     let base = every_field();
     let dock = Dock::new(&base.yaml("web")).await;
     dock.sync().await;
+    dock.import("2", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display().to_string();
     base.run_instead(&dock, "web");
     assert_eq!(changes(&dock.plan().await), Vec::<String>::new(), "the same by hand is no drift");
     let words = |list: &[&str]| Some(list.iter().map(|word| (*word).to_owned()).collect());
@@ -85,7 +90,10 @@ async fn every_field_changed_by_running_it_anew_is_drift_at_its_leaf() {
         (other(&|s| s.ports.clear()), "ports[\"8080/tcp\"]"),
         (other(&|s| _ = s.ports.insert("8080/tcp".into(), "127.0.0.2".into())), "ports[\"8080/tcp\"]"),
         (other(&|s| _ = s.volumes.insert("/data".into(), ("data".into(), true))), "volumes[\"/data\"]"),
+        (other(&|s| _ = s.volumes.insert("/data".into(), ("other".into(), false))), "volumes[\"/data\"]"),
+        (other(&|s| _ = s.volumes.insert("/data".into(), (path.clone(), false))), "volumes[\"/data\"]"),
         (other(&|s| s.volumes.clear()), "volumes[\"/data\"]"),
+        (other(&|s| s.tag = Some("2".into())), "image"),
         (other(&|s| s.milli_cpus = None), "resources.cpu_limit"),
         (other(&|s| s.memory_mib = None), "resources.memory_limit"),
         (other(&|s| s.restart = Some("no".into())), "restart"),
@@ -108,6 +116,30 @@ async fn every_field_changed_by_running_it_anew_is_drift_at_its_leaf() {
     // And whatever it was, one sync makes it as declared.
     other(&|s| *s = Spec::default()).run_instead(&dock, "web");
     dock.sync().await;
+}
+
+#[tokio::test]
+async fn replicas_that_someone_adds_or_removes_are_drift_of_their_count() {
+    if !available() {
+        return;
+    }
+    let spec =
+        Spec { command: Some(vec!["sh".into(), "-c".into(), OBEY.into()]), replicas: Some(2), ..Spec::default() };
+    let dock = Dock::new(&spec.yaml("web")).await;
+    dock.sync().await;
+    let ids = dock.ids("web");
+    let mut words = vec!["run".to_owned(), "-d".to_owned(), "--restart".to_owned(), "unless-stopped".to_owned()];
+    let third = dock.world.label_arguments("web").into_iter();
+    words.extend(third.map(|word| word.replace("dev.trueup.replica=1", "dev.trueup.replica=3")));
+    words.extend([dock.world.image.clone(), "sh".into(), "-c".into(), OBEY.into()]);
+    docker(&words);
+    assert_eq!(changes(&dock.plan().await), ["web.replicas live"]);
+    dock.sync().await;
+    assert_eq!(dock.ids("web"), ids, "the one that was added goes, and no other");
+    docker(&["rm", "-f", &ids[1]]);
+    assert_eq!(changes(&dock.plan().await), ["web.replicas live"]);
+    dock.sync().await;
+    assert_eq!((dock.ids("web").len(), &dock.ids("web")[0]), (2, &ids[0]));
 }
 
 #[tokio::test]

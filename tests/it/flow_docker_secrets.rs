@@ -121,6 +121,36 @@ async fn a_secret_reaches_its_container_and_nothing_else() {
     assert_eq!(dock.env_of("web", "DB_PASSWORD").as_deref(), Some(second.as_str()));
 }
 
+/// A rollback brings back what ran, not what was secret then: the old value may be revoked.
+#[tokio::test]
+async fn a_rollback_uses_the_secret_of_now() {
+    if !available() {
+        return;
+    }
+    let folder = scratch();
+    let file = folder.path().join("password");
+    let values = ["then", "now"].map(|when| format!("{when}-{}", unique()));
+    write(&file, &values[0]);
+    let password = format!("file://{}", file.display());
+    let site = Site { secrets: &[("password", &password)], ..Site::default() };
+    let web = |release: &str| {
+        service("web", &[&format!("env: {{RELEASE: \"{release}\", DB_PASSWORD: {{secret: password}}}}")])
+    };
+    let dock = Dock::with(site, &web("1")).await;
+    dock.sync().await;
+    dock.declare(&web("2"));
+    dock.sync().await;
+    write(&file, &values[1]);
+    let plan = dock.house.passes.rollback_plan(&dock.house.id, None, None, "olga").await.unwrap();
+    let run = dock.house.carry_out(&plan).await;
+    assert_eq!(run.state, trueup::store::records::RunState::Succeeded, "{:?}", run.summary);
+    assert_eq!(dock.env_of("web", "RELEASE").as_deref(), Some("1"));
+    assert_eq!(dock.env_of("web", "DB_PASSWORD").as_deref(), Some(values[1].as_str()), "the old value was used");
+    // What was recorded is what runs: of that leaf nothing is left to do.
+    assert_eq!(changes(&dock.plan().await), ["web.env.RELEASE repo"]);
+    nowhere(&dock, &plan, &values[1]).await;
+}
+
 #[tokio::test]
 async fn what_a_container_prints_of_its_secrets_is_masked_wherever_it_is_kept() {
     if !available() {

@@ -228,8 +228,14 @@ async fn a_thousand_refs_are_asked_for_one_at_a_time_with_one_request() {
     }
     server.seen();
     resolve(&git, &remote, "topic/500").await;
-    let requests: Vec<String> = server.seen().into_iter().map(|request| request.method).collect();
+    let seen = server.seen();
+    let requests: Vec<&str> = seen.iter().map(|request| request.method.as_str()).collect();
     assert_eq!(requests, ["POST"], "a known server is asked once");
+    // It is told which ref is meant, so that it does not list the other thousand.
+    let body = String::from_utf8_lossy(&seen[0].body);
+    let prefixes: Vec<&str> = body.split("ref-prefix ").skip(1).map(|rest| rest.lines().next().unwrap()).collect();
+    assert!(prefixes.contains(&"refs/heads/topic/500"), "{body}");
+    assert!(prefixes.iter().all(|prefix| prefix.ends_with("topic/500")), "{body}");
 }
 
 #[tokio::test]

@@ -38,6 +38,19 @@ fn systemd_takes_the_units() {
     }
 }
 
+/// A restart of either unit leaves what runs alone, and what runs has limits of its own.
+#[test]
+fn the_supervisor_is_given_its_own_groups_and_takes_nothing_down_with_it() {
+    let (daemon, supervisor) = (unit("trueup.service"), unit("trueup-supervise.service"));
+    assert_eq!(words(&supervisor, "Delegate"), ["yes"]);
+    assert_eq!(words(&supervisor, "KillMode"), ["process"]);
+    for unit in [&daemon, &supervisor] {
+        assert_eq!(words(unit, "Type"), ["notify"]);
+    }
+    let ties = ["PartOf", "BindsTo", "Requires", "StopPropagatedFrom"];
+    assert!(ties.iter().all(|tie| words(&supervisor, tie).is_empty()), "a restart of the daemon would end what runs");
+}
+
 #[test]
 fn the_daemon_may_write_where_the_supervisor_takes_checkouts_over() {
     let (daemon, supervisor) = (unit("trueup.service"), unit("trueup-supervise.service"));

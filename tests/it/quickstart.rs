@@ -99,6 +99,26 @@ fn it_tells_the_whole_story_with_nothing_installed() {
 }
 
 #[test]
+fn what_is_kept_can_be_played_with_until_it_is_ended() {
+    let mut quickstart = Quickstart::start(&["--keep"]);
+    let mut lines = BufReader::new(quickstart.child.stdout.take().unwrap()).lines();
+    let mut told = Vec::new();
+    while !told.last().is_some_and(|line: &String| line.contains("TRUEUP_SOCKET=")) {
+        told.push(lines.next().unwrap_or_else(|| panic!("it ended: {told:#?}")).unwrap());
+    }
+    let socket =
+        told.last().unwrap().split_once("TRUEUP_SOCKET=").unwrap().1.split_whitespace().next().unwrap().to_owned();
+    let status = trueup(&["status"]).env("TRUEUP_SOCKET", &socket).output().unwrap();
+    let shown = String::from_utf8(status.stdout).unwrap();
+    assert!(status.status.success() && shown.contains("in sync"), "{shown}");
+    let pid = rustix::process::Pid::from_raw(quickstart.child.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert!(lines.all(|line| line.is_ok()));
+    assert!(quickstart.child.wait().unwrap().success());
+    quickstart.leaves_nothing();
+}
+
+#[test]
 fn ctrl_c_cleans_up() {
     let mut quickstart = Quickstart::start(&[]);
     let mut lines = BufReader::new(quickstart.child.stdout.take().unwrap()).lines();

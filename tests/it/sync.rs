@@ -330,6 +330,9 @@ async fn a_service_that_cannot_be_seen_is_left_alone_and_the_rest_goes_on() {
         let name = &name.parse().unwrap();
         assert_eq!(after.services.get(name), base.services.get(name), "{name}");
     }
+    let (web, image) =
+        (&after.services[&"web".parse().unwrap()], &after.services[&"web".parse().unwrap()].leaves[&FieldPath::Image]);
+    assert_eq!((web.run, image.value.to_string().as_str()), (Some(run.id), "acme/web:2"), "they stand in its way");
     let why = house.passes.why(&house.id, &"api".parse().unwrap(), &FieldPath::Image, "olga").await.unwrap();
     assert!(why.live[0].contains("(unknown: api-1: input/output error)"), "{why:?}");
     let healths = house.store.healths(&house.id).await.unwrap();

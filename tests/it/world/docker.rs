@@ -21,6 +21,9 @@ use trueup::sync::gate::SyncPermit;
 
 use super::permit::Gate;
 
+/// The image's own command: it obeys SIGTERM.
+pub const COMMAND: &str = "CMD [\"/bin/sh\",\"-c\",\"trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done\"]";
+
 /// What the image runs where nothing else is said: lives until it is told to end, and then ends at once.
 pub const OBEDIENT: &str = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done";
 
@@ -88,10 +91,7 @@ impl World {
             volumes: Mutex::default(),
             networks: Mutex::default(),
         };
-        world.import(
-            &world.image,
-            &["CMD [\"/bin/sh\",\"-c\",\"trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done\"]"],
-        );
+        world.import(&world.image, &[COMMAND]);
         world
     }
 

@@ -121,6 +121,7 @@ pub struct Seen {
     pub method: String,
     pub path: String,
     pub authorization: Option<String>,
+    pub body: Bytes,
 }
 
 struct State {
@@ -228,7 +229,13 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answer,
     let authorization =
         request.headers().get("authorization").map(|value| value.to_str().unwrap_or_default().to_owned());
     let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-    let seen = Seen { method: request.method().to_string(), path: path.clone(), authorization: authorization.clone() };
+    let (parts, body) = request.into_parts();
+    let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
+        return Ok(Response::builder().status(400).body(whole(b"cut short".to_vec())).unwrap());
+    };
+    let request = Request::from_parts(parts, Full::new(body.clone()));
+    let (method, authorized) = (request.method().to_string(), authorization.clone());
+    let seen = Seen { method, path: path.clone(), authorization: authorized, body };
     state.seen.lock().unwrap().push(seen);
     let mode = state.mode.lock().unwrap().clone();
     let login = state.login.lock().unwrap().clone();
@@ -276,7 +283,11 @@ async fn cut(answer: Answer, count: usize, hang: bool) -> Answer {
 }
 
 /// Runs `git http-backend` (RFC 3875) for one request.
-pub async fn cgi(root: &Path, request: Request<Incoming>, v2: bool) -> Answer {
+pub async fn cgi<B>(root: &Path, request: Request<B>, v2: bool) -> Answer
+where
+    B: hyper::body::Body,
+    B::Error: std::fmt::Debug,
+{
     let header =
         |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let mut command = tokio::process::Command::from(git(root));

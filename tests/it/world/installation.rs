@@ -110,20 +110,48 @@ impl Installation {
                 "off",
                 "--stop-at-end",
                 "--with-parent",
+                "--port-range",
+                &super::local::own_ports(),
                 "--socket",
                 supervise.to_str().unwrap(),
             ],
         );
-        let config = installation.folder.path().join("trueup.toml");
-        std::fs::write(&config, settings).unwrap();
-        installation.launch("daemon", &["serve", "--with-parent", "--config", config.to_str().unwrap()]);
-        until("the daemon answers", || installation.say(&["status"]).code == 0);
+        let config = installation.config();
+        std::fs::write(config, settings).unwrap();
+        installation.start_daemon();
         until("the supervisor answers", || std::os::unix::net::UnixStream::connect(&supervise).is_ok());
         installation
     }
 
+    /// Starts the daemon, again where it was ended, and waits until it answers.
+    pub fn start_daemon(&mut self) {
+        let config = self.config();
+        self.launch("daemon", &["serve", "--with-parent", "--config", config.to_str().unwrap()]);
+        until("the daemon answers", || self.say(&["project", "list"]).code == 0);
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("trueup.toml")
+    }
+
+    /// Kills the daemon (SIGKILL), as a crash would end it.
+    pub fn kill_daemon(&mut self) {
+        let mut daemon = self.children.pop().unwrap();
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+    }
+
+    /// Asks the daemon to end (SIGTERM) and hands it out: it may have work to finish.
+    pub fn ask_daemon_to_end(&mut self) -> Child {
+        let daemon = self.children.pop().unwrap();
+        let pid = rustix::process::Pid::from_raw(daemon.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        daemon
+    }
+
     fn launch(&mut self, name: &str, arguments: &[&str]) {
-        let log = std::fs::File::create(self.folder.path().join(format!("{name}.log"))).unwrap();
+        let log = self.folder.path().join(format!("{name}.log"));
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
         let state = if name == "daemon" { self.state() } else { self.state().join("local") };
         let child = trueup(arguments).arg("--state").arg(state).stderr(log).stdout(Stdio::null()).spawn().unwrap();
         self.children.push(child);

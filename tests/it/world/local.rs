@@ -33,6 +33,13 @@ const PORTS: u16 = 20;
 
 static RANGES: AtomicU16 = AtomicU16::new(0);
 
+/// A range of ports that no other test at work uses.
+pub fn own_ports() -> String {
+    let slot = (std::process::id() as u16).wrapping_mul(31).wrapping_add(RANGES.fetch_add(1, Ordering::Relaxed)) % 450;
+    let first = 20_000 + slot * PORTS;
+    format!("{first}-{}", first + PORTS - 1)
+}
+
 /// A supervisor and what belongs to it.
 pub struct Machine {
     folder: TempDir,
@@ -52,11 +59,8 @@ impl Machine {
         let folder = tempfile::Builder::new().prefix("trueup-local-").tempdir().unwrap();
         // Other users' replicas must be able to pass through.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let slot =
-            (std::process::id() as u16).wrapping_mul(31).wrapping_add(RANGES.fetch_add(1, Ordering::Relaxed)) % 450;
-        let first = 20_000 + slot * PORTS;
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let range = format!("{first}-{}", first + PORTS - 1);
+        let range = own_ports();
         let mut machine = Machine { folder, arguments, range, supervisor: None };
         machine.start().await;
         machine

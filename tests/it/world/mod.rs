@@ -9,6 +9,7 @@ pub mod door;
 pub mod engine;
 pub mod forge;
 pub mod git_server;
+pub mod hold;
 pub mod house;
 pub mod installation;
 pub mod leaves;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::wrappers::BroadcastStream;
 use trueup::ids::{RunId, ServiceName};
 use trueup::live::capability::{Capabilities, ChangeKind, Effect, Support};
 use trueup::live::field::FieldPath;
@@ -50,6 +53,16 @@ struct State {
     asked: usize,
     /// How often each service was probed.
     probes: BTreeMap<ServiceName, u32>,
+    /// What the next probes answer; after that it is told by the image's tag.
+    answers: VecDeque<ProbeOutcome>,
+    /// Why no probe can be carried out.
+    unprobeable: Option<String>,
+    /// Leaves that it says it set, and does not keep.
+    deaf: BTreeSet<FieldPath>,
+    /// Whether what it says it removed stays.
+    clinging: bool,
+    /// Who is told of every change by hand.
+    told: Option<broadcast::Sender<()>>,
     /// Every effect, in order, for asserting that nothing happened.
     effects: Vec<String>,
 }
@@ -137,6 +150,58 @@ impl Runtime {
         let found: Vec<_> = state.replicas.values_mut().filter(|r| r.service.as_str() == service).collect();
         assert!(!found.is_empty(), "no replica of {service}");
         found.into_iter().for_each(change);
+        if let Some(told) = &state.told {
+            // Whoever listened may have gone.
+            told.send(()).ok();
+        }
+    }
+
+    /// Someone runs a replica, behind Trueup's back.
+    pub fn run_by_hand(&self, service: &str) -> ReplicaId {
+        let mut state = self.state();
+        state.next += 1;
+        let id = ReplicaId(format!("replica-{}", state.next));
+        let replica = Replica {
+            service: service.parse().unwrap(),
+            index: 1,
+            release: RunId(1),
+            running: true,
+            restarts: 0,
+            leaves: BTreeMap::new(),
+            unmanaged: BTreeMap::new(),
+        };
+        state.replicas.insert(id.clone(), replica);
+        id
+    }
+
+    /// From now on whoever wants to know is told of every change by hand.
+    pub fn tell_of_changes(&self) {
+        self.state().told = Some(broadcast::Sender::new(16));
+    }
+
+    /// How many listen for changes.
+    pub fn listeners(&self) -> usize {
+        self.state().told.as_ref().map_or(0, broadcast::Sender::receiver_count)
+    }
+
+    /// The next probes answer this, in order.
+    pub fn answer(&self, outcomes: impl IntoIterator<Item = ProbeOutcome>) {
+        self.state().answers.extend(outcomes);
+    }
+
+    /// No probe by path, port or command can be carried out.
+    pub fn cannot_probe(&self, why: &str) {
+        self.state().unprobeable = Some(why.to_owned());
+    }
+
+    /// A leaf is set as far as it says, and is not.
+    pub fn deaf(&self, field: &str) {
+        self.state().deaf.insert(field.parse().unwrap());
+    }
+
+    /// What is removed as far as it says, stays.
+    pub fn cling(&self) {
+        self.state().clinging = true;
     }
 
     /// Someone stops one replica.
@@ -307,7 +372,10 @@ impl Provider for Runtime {
     }
 
     async fn can_probe(&self, _check: &Check) -> Result<(), String> {
-        Ok(())
+        match &Runtime::state(self).unprobeable {
+            None => Ok(()),
+            Some(why) => Err(why.clone()),
+        }
     }
 
     async fn test_connection(&self) -> ConnectionReport {
@@ -339,6 +407,7 @@ impl Provider for Runtime {
                 *value = Value::Text(secrecy::ExposeSecret::expose_secret(held).into());
             }
         }
+        leaves.retain(|field, _| !state.deaf.contains(field));
         state.next += 1;
         let id = ReplicaId(format!("replica-{}", state.next));
         state.effects.push(format!("prepare {id}"));
@@ -378,7 +447,9 @@ impl Provider for Runtime {
     async fn remove(&self, _permit: &SyncPermit, replica: &ReplicaId) -> Result<(), StepError> {
         let mut state = self.state();
         state.reach("remove")?;
-        state.replicas.remove(replica);
+        if !state.clinging {
+            state.replicas.remove(replica);
+        }
         state.effects.push(format!("remove {replica}"));
         Ok(())
     }
@@ -405,7 +476,9 @@ impl Provider for Runtime {
         for field in leaves.keys() {
             assert_eq!(effect(field, ChangeKind::Set), Effect::InPlace, "{field} cannot be changed in place");
         }
-        state.get(replica)?.leaves.extend(leaves.clone());
+        let mut kept = leaves.clone();
+        kept.retain(|field, _| !state.deaf.contains(field));
+        state.get(replica)?.leaves.extend(kept);
         state.effects.push(format!("update {replica}"));
         Ok(())
     }
@@ -428,6 +501,9 @@ impl Provider for Runtime {
         let Ok(found) = state.get(replica) else { return ProbeOutcome::Impossible("gone".to_owned()) };
         let (running, tag, service) = (found.running, tag_of(&found.leaves), found.service.clone());
         *state.probes.entry(service).or_default() += 1;
+        if let Some(answer) = state.answers.pop_front() {
+            return answer;
+        }
         match running && !state.unhealthy.contains(&tag) {
             true => ProbeOutcome::Passed,
             false => ProbeOutcome::Failed("503 Service Unavailable".to_owned()),
@@ -456,6 +532,11 @@ impl Provider for Runtime {
             sink.closed().await;
         }
         Ok(())
+    }
+
+    fn changes(&self) -> Option<BoxStream<'static, Result<(), String>>> {
+        let told = Runtime::state(self).told.as_ref()?.subscribe();
+        Some(BroadcastStream::new(told).map(|told| told.map_err(|error| error.to_string())).boxed())
     }
 }
 

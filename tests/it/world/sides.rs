@@ -19,6 +19,7 @@ use trueup::plan::build::{PlanContext, make};
 use trueup::plan::{Action, ActionKind, Change, Plan, PlanOptions};
 use trueup::provider::Provider;
 use trueup::provider::docker::{Credentials, DockerProvider};
+use trueup::provider::local::LocalProvider;
 use trueup::secret::AuthRef;
 
 /// What the docker provider can see and change, from the provider itself; no Engine is asked.
@@ -32,6 +33,14 @@ pub fn docker() -> Capabilities {
     }
     let environment = "shop/production".parse().unwrap();
     DockerProvider::connect(environment, &BTreeMap::new(), Arc::new(None)).unwrap().capabilities()
+}
+
+/// What the local provider can see and change, from the provider itself; no supervisor is asked.
+pub fn local() -> Capabilities {
+    let settings = BTreeMap::from([("allow_own_user".to_owned(), "true".to_owned())]);
+    let code = Arc::new(super::local::Code::default());
+    let nowhere = std::path::Path::new("/nonexistent/supervise.sock");
+    LocalProvider::connect("shop/production".parse().unwrap(), &settings, None, nowhere, code).unwrap().capabilities()
 }
 
 /// A keyed fingerprint, as the installation makes them.

@@ -24,6 +24,10 @@ pub struct Spec {
     pub restart: Option<String>,
     /// The Engine counts in seconds, the file does not.
     pub stop_millis: Option<u64>,
+    /// Of the file only: by hand it is always one container.
+    pub replicas: Option<u64>,
+    /// By hand only: the tag that it is run from, where that is another than the file's.
+    pub tag: Option<String>,
 }
 
 /// What keeps a container of the test image going, as a shell script.
@@ -45,6 +49,7 @@ impl Spec {
             ("working_dir", self.working_dir.clone()),
             ("restart", self.restart.as_ref().map(|restart| format!("{restart:?}"))),
             ("stop_grace_period", self.stop_millis.map(|millis| format!("{millis}ms"))),
+            ("replicas", self.replicas.map(|count| count.to_string())),
         ];
         for (key, value) in single {
             if let Some(value) = value {
@@ -106,9 +111,11 @@ impl Spec {
         self.labels.iter().for_each(|(key, value)| option("--label", format!("{key}={value}")));
         self.ports.iter().for_each(|(port, ip)| option("--publish", format!("{ip}::{port}")));
         for (path, (name, ro)) in &self.volumes {
-            option("--volume", format!("{project}-test-{name}:{path}{}", if *ro { ":ro" } else { "" }));
+            let source = if name.starts_with('/') { name.clone() } else { format!("{project}-test-{name}") };
+            option("--volume", format!("{source}:{path}{}", if *ro { ":ro" } else { "" }));
         }
-        words.push(dock.world.image.clone());
+        let (repository, _) = dock.world.image.rsplit_once(':').unwrap();
+        words.push(self.tag.as_ref().map_or(dock.world.image.clone(), |tag| format!("{repository}:{tag}")));
         words.extend(entrypoint.into_iter().skip(1));
         words.extend(self.command.clone().unwrap_or_default());
         docker(&words);

@@ -103,7 +103,8 @@ impl State {
 
     /// An image under a name, with its `Config` and the digests that registries know it by.
     pub fn add_image(&mut self, name: &str, config: Value, digests: &[&str]) -> String {
-        let id = format!("sha256:{}", self.id());
+        // Podman writes ids without their algorithm.
+        let id = if self.is_podman() { self.id() } else { format!("sha256:{}", self.id()) };
         let tag = self.next;
         let inspect = json!({"Id": id, "RepoTags": [name], "RepoDigests": digests, "Config": config,
             "Architecture": "amd64", "Os": "linux", "Size": tag});
@@ -126,7 +127,20 @@ impl State {
             }
             None => name.to_owned(),
         };
-        self.images.get(name).or_else(|| self.images.get(self.names.get(&without_tag)?))
+        let by_name = || self.images.get(self.names.get(&without_tag)?);
+        // By id both ways of writing it are taken.
+        let by_other_id = || self.images.get(name.strip_prefix("sha256:")?);
+        self.images.get(name).or_else(by_other_id).or_else(by_name)
+    }
+
+    fn is_podman(&self) -> bool {
+        self.version["Components"][0]["Name"] == "Podman Engine"
+    }
+
+    /// Answers as Podman's socket does: another name, its own version, ids without their algorithm.
+    pub fn dress_as_podman(&mut self) {
+        self.version = json!({"Version": "4.3.1", "ApiVersion": "1.41", "MinAPIVersion": "1.24",
+            "Components": [{"Name": "Podman Engine", "Version": "4.3.1"}]});
     }
 
     /// Creates a container as the engine does, merging the image's configuration into the body's.
