@@ -51,6 +51,11 @@ async fn to_the_end(client: &Client, run: RunId, seen: &mut u64, terminal: &mut 
     let mut attempts = 0;
     loop {
         match stream(client, run, seen, terminal).await {
+            // A daemon that came back has the run to settle first.
+            Ok(Some(run)) if run.state == RunState::Running && (1..RECONNECTS).contains(&attempts) => {
+                attempts += 1;
+                tokio::time::sleep(RECONNECT_PAUSE).await;
+            }
             Ok(Some(ended)) => return Ok(ended),
             // A problem is an answer; asking again would bring the same.
             Err(StreamEnd::Client(error @ ClientError::Problem(_))) => return Err(error.into()),

@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
             }
             Content::Scalar(_) | Content::List(_) | Content::Map(_) => {
                 Wrong::new(format!("{key} must be {expected}, and this is {}", node.what()))
-                    .help(instead(node, expected))
+                    .help(suggest::instead(node, expected))
             }
         };
         self.problem(&node.place, wrong);
@@ -308,22 +308,5 @@ fn written(place: &Place, written: String, inputs: &[String]) -> String {
         Place::File(_) => written,
         Place::Registered(_) if inputs.is_empty() => OPERATOR.to_owned(),
         Place::Registered(_) => format!("{OPERATOR} {}", inputs.join(" ")),
-    }
-}
-
-/// How to write what was expected, for someone who wrote something of another kind.
-fn instead(node: &Node, expected: &str) -> &'static str {
-    let list = expected.starts_with("a list") || expected.starts_with("a command line");
-    match &node.content {
-        Content::Map(_) if expected.starts_with("a command line") => "write [\"serve\", \"--port\", \"8080\"]",
-        Content::Map(_) if list => "write `- ` before each entry, and no key",
-        Content::Scalar(_) if list => "put it in brackets: [one, two]",
-        Content::Map(_) => "write one value after the `:`",
-        Content::List(_) if expected.contains("such as") || expected.starts_with('`') => {
-            "write one value after the `:`, without a list"
-        }
-        Content::List(_) | Content::Scalar(_) | Content::Broken => {
-            "write one `key: value` a line below it, indented and without `- `"
-        }
     }
 }

@@ -1,4 +1,6 @@
-//! "Did you mean": the nearest of a few known words.
+//! "Did you mean": the nearest of a few known words; and what to write instead of a value of another kind.
+
+use crate::declared::tree::{Content, Node};
 
 /// The most candidates that are looked at: who has more is not helped by a guess, and a hostile file has many.
 const CANDIDATES: usize = 100;
@@ -48,6 +50,23 @@ fn distance(a: &[char], b: &[char]) -> usize {
         before = std::mem::replace(&mut previous, row);
     }
     previous[b.len()]
+}
+
+/// How to write what was expected, for someone who wrote something of another kind.
+pub(crate) fn instead(node: &Node, expected: &str) -> &'static str {
+    let list = expected.starts_with("a list") || expected.starts_with("a command line");
+    match &node.content {
+        Content::Map(_) if expected.starts_with("a command line") => "write [\"serve\", \"--port\", \"8080\"]",
+        Content::Map(_) if list => "write `- ` before each entry, and no key",
+        Content::Scalar(_) if list => "put it in brackets: [one, two]",
+        Content::Map(_) => "write one value after the `:`",
+        Content::List(_) if expected.contains("such as") || expected.starts_with('`') => {
+            "write one value after the `:`, without a list"
+        }
+        Content::List(_) | Content::Scalar(_) | Content::Broken => {
+            "write one `key: value` a line below it, indented and without `- `"
+        }
+    }
 }
 
 #[cfg(test)]

@@ -210,6 +210,7 @@ pub fn settled(text: &str) -> String {
         (r"port \d+", "port PORT"),
         (r"[\w.-]+ \(uid \d+\)", "SOMEONE (uid UID)"),
         (r"after \d+ s", "after A MOMENT"),
+        (r"within \d+m?s(\d+ms)?", "within A MOMENT"),
         (r"(succeeded|failed)  COMMIT  JUST NOW \(TIME\)  \d+ s ", "$1  COMMIT  JUST NOW (TIME)  MOMENT "),
         (r"(\S)  +", "$1  "),
     ];
