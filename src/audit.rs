@@ -59,6 +59,31 @@ impl Audit {
     }
 }
 
+impl Audit {
+    /// Writes down that someone was refused what they asked for, for a reason other than their role; trying again within
+    /// an hour counts on that line.
+    ///
+    /// # Errors
+    /// A database that refuses.
+    pub async fn refused(
+        &self,
+        who: &str,
+        what: &str,
+        target: &str,
+        why: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let entry = AuditEntry {
+            at,
+            actor: who.to_owned(),
+            operation: what.to_owned(),
+            target: target.to_owned(),
+            outcome: format!("refused: {why}"),
+        };
+        self.store.append_audit_folded(entry, FOLDED_WITHIN).await
+    }
+}
+
 #[async_trait]
 impl Witness for Audit {
     async fn resolved(

@@ -2,9 +2,13 @@
 //!
 //! Pure. Every door builds an [`Actor`] and asks [`authorise`]; nothing else compares roles.
 
+mod comments;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use crate::authority::comments::{CommentCommands, UnknownCommands};
 
 /// What someone may do, each including what comes before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -43,6 +47,8 @@ pub struct Actor {
 pub enum Operation {
     /// Reading status, plans, runs, logs.
     Read,
+    /// Having the report on one pull request made again, at the pace that the daemon keeps; changes nothing.
+    Report,
     /// Looking at Git and live again; changes nothing.
     Refresh,
     /// Carrying out a plan.
@@ -61,7 +67,7 @@ impl Operation {
     /// The least role that may.
     pub fn needs(self) -> Role {
         match self {
-            Operation::Read => Role::Viewer,
+            Operation::Read | Operation::Report => Role::Viewer,
             Operation::Refresh | Operation::Sync | Operation::Rollback => Role::Operator,
             Operation::Configure | Operation::Tokens | Operation::Audit => Role::Admin,
         }
@@ -71,6 +77,7 @@ impl Operation {
     pub fn word(self) -> &'static str {
         match self {
             Operation::Read => "read",
+            Operation::Report => "report",
             Operation::Refresh => "refresh",
             Operation::Sync => "sync",
             Operation::Rollback => "rollback",
@@ -119,6 +126,7 @@ mod tests {
     fn each_role_may_exactly_what_it_should() {
         let table = [
             (Operation::Read, [true, true, true]),
+            (Operation::Report, [true, true, true]),
             (Operation::Refresh, [false, true, true]),
             (Operation::Sync, [false, true, true]),
             (Operation::Rollback, [false, true, true]),

@@ -20,6 +20,7 @@
 //! | [`forge`] | E | GitHub, GitLab, Gitea, Forgejo, Bitbucket: webhooks in, the API out |
 //! | [`outbox`] | E | reports on their way to forges: durable, paced, posted once |
 //! | [`reporter`] | E | what is said on forges, and when: pull requests, branches |
+//! | [`commands`] | E | commands in comments: read again, judged, carried out once, answered |
 //! | [`integration`] | E | registered outside services, how to reach them, and how they are doing |
 //! | [`oci`] | E | container registries: tags and digests |
 //! | [`provider`] | E | where services run: `docker`, `local` |
@@ -39,6 +40,7 @@
 pub mod audit;
 pub mod authority;
 pub mod cli;
+pub mod commands;
 pub mod daemon;
 pub mod declared;
 pub mod deploy;

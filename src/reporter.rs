@@ -2,8 +2,8 @@
 //! found.
 //!
 //! Here a nudge becomes a look, a look a report, and a report texts in the outbox. Nothing is taken from what a forge
-//! delivered: what is reported is read again from Git and the forge. What runs is looked at and never changed; the one way
-//! to a change, a comment's command, goes through the same gate as the command line's.
+//! delivered: what is reported is read again from Git and the forge. What runs is looked at and never changed; what may
+//! be a command in a comment is written down here, and carried out elsewhere.
 
 mod branch;
 mod drift;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -32,10 +32,10 @@ pub use crate::reporter::ways::{Way, Ways};
 use crate::events::Events;
 use crate::git::Git;
 use crate::ids::{EnvironmentRef, ProjectName};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Unposted};
 use crate::pass::Passes;
 pub use crate::reporter::polls::Heads;
-use crate::store::records::PullRow;
+use crate::store::records::{Heard, NewCommand, PullRow};
 use crate::store::{Store, StoreError};
 
 /// Requests that are read and planned at once.
@@ -72,6 +72,10 @@ pub struct Parts {
     pub offline: bool,
     /// What polling remembers.
     pub heads: Arc<Heads>,
+    /// Rung when a comment that may be a command was written down; `None` where nobody carries any out.
+    pub commands: Option<Arc<Notify>>,
+    /// Rung by others who had a request planned again.
+    pub wanted: Arc<Notify>,
 }
 
 /// A pull request: its project and number.
@@ -110,6 +114,7 @@ impl Reporter {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut polls = tokio::time::interval(self.parts.poll);
         polls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let wanted = Arc::clone(&self.parts.wanted);
         loop {
             let next = match self.begin_due().await {
                 Ok(next) => next,
@@ -128,6 +133,7 @@ impl Reporter {
                 () = stop.cancelled() => return,
                 Some(nudged) = self.nudges.recv() => self.hear(nudged).await,
                 moved = self.moved.recv() => self.moved(moved).await,
+                () = wanted.notified() => {}
                 Some(ended) = self.pulls.join_next() => self.ended(ended),
                 Some(ended) = self.branches.join_next() => {
                     if let Err(error) = ended {
@@ -199,8 +205,9 @@ impl Reporter {
         let (store, now) = (&self.parts.store, Timestamp::now());
         let written = match nudge {
             Nudge::PullRequest { project, number } => store.want_pull(project, *number, now).await,
-            // Commands are off unless an operator allows them, and nobody can yet: a comment moves nothing.
-            Nudge::Comment { .. } => Ok(()),
+            Nudge::Comment { project, number, comment_id } => {
+                self.want_command(project, *number, *comment_id, now).await
+            }
             Nudge::Checks { project } => store.want_pulls_again(project, now, SignedDuration::ZERO).await.map(|_| ()),
         };
         match written {
@@ -208,6 +215,38 @@ impl Reporter {
             Err(StoreError::NotFound(_)) => Ok(()),
             other => other,
         }
+    }
+
+    /// Writes down that a comment may be a command. Where none is taken it is not, and a comment moves nothing.
+    async fn want_command(
+        &self,
+        project: &ProjectName,
+        pull: u64,
+        comment_id: u64,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Some(bell) = &self.parts.commands else { return Ok(()) };
+        let way = match self.parts.ways.to(project).await {
+            Ok(Some(way)) => way,
+            Ok(None) | Err(Unposted::NoWay(_)) => return Ok(()),
+            Err(Unposted::Store(error)) => return Err(error),
+        };
+        let new = NewCommand {
+            project: project.clone(),
+            integration: way.integration,
+            repository: way.repository.to_string(),
+            pull,
+            comment_id,
+            at,
+        };
+        match self.parts.store.want_command(new).await? {
+            Heard::New => bell.notify_one(),
+            Heard::Known | Heard::Off => {}
+            Heard::TooMany => {
+                tracing::warn!(%project, prNumber = pull, comment = comment_id, "too many comments address Trueup within the hour; this one is left alone");
+            }
+        }
+        Ok(())
     }
 
     /// An environment's plan moved: its branch is reported on, and its requests are planned again in a while.

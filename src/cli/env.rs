@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 
+use crate::authority::CommentCommands;
 use crate::cli::args::Context;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::project::set_or_unset;
@@ -81,6 +82,9 @@ struct Given {
     /// Tell of what was changed outside Trueup in an issue on the forge, one for the environment
     #[arg(long)]
     drift_issue: bool,
+    /// Which commands in comments on pull requests are taken: off, plan (/trueup plan), or sync (/trueup sync too)
+    #[arg(long, value_name = "WHICH")]
+    comment_commands: Option<CommentCommands>,
     /// The system user that `local` processes run as
     #[arg(long, value_name = "USER")]
     run_as: Option<String>,
@@ -234,6 +238,7 @@ impl Add {
             report_detail: given.report_detail.unwrap_or_default(),
             plan_forks: given.plan_forks,
             drift_issue: given.drift_issue,
+            comment_commands: given.comment_commands.unwrap_or_default(),
             run_as: given.run_as.clone(),
         }
     }
@@ -259,6 +264,7 @@ impl Set {
             report_detail: given.report_detail,
             plan_forks: (given.plan_forks || self.refuse_forks).then_some(given.plan_forks),
             drift_issue: (given.drift_issue || self.no_drift_issue).then_some(given.drift_issue),
+            comment_commands: given.comment_commands,
             run_as: given.run_as.clone().map(Some),
         }
     }
@@ -358,6 +364,12 @@ async fn show(verb: &Show, client: &Client, terminal: &mut Terminal) -> anyhow::
         if view.drift_issue { "one on the forge, while something was changed outside" } else { "none" }.into(),
     );
     fact("forks", if view.plan_forks { "their pull requests are planned" } else { "not planned" }.into());
+    let commands = match view.comment_commands {
+        CommentCommands::Off => "none are taken",
+        CommentCommands::Plan => "/trueup plan",
+        CommentCommands::Sync => "/trueup plan, /trueup sync",
+    };
+    fact("comments", commands.into());
     if let Some(user) = &view.run_as {
         fact("runs as", user.clone());
     }

@@ -8,6 +8,7 @@ use reqwest::Method;
 use crate::cli::args::Context;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::env::Pair;
+use crate::cli::forge_user::{self, User};
 use crate::cli::project::set_or_unset;
 use crate::cli::table::{Cell, Table};
 use crate::cli::terminal::{Terminal, Tone};
@@ -29,6 +30,8 @@ pub(super) enum Integration {
     Set(Set),
     Remove(Remove),
     Test(Test),
+    #[command(subcommand)]
+    User(User),
 }
 
 /// Register an outside service
@@ -145,6 +148,7 @@ pub(super) async fn run(verb: &Integration, context: Context<'_>) -> anyhow::Res
             Ok(Outcome::Done)
         }
         Integration::Test(verb) => test(verb, &client, terminal).await,
+        Integration::User(verb) => forge_user::run(verb, Context { client, terminal }).await,
     }
 }
 

@@ -16,6 +16,7 @@ mod events;
 mod failure;
 mod findings;
 mod follow;
+mod forge_user;
 mod history;
 mod integration;
 mod logs;

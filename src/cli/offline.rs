@@ -198,6 +198,7 @@ fn records(offline: &Offline, id: &EnvironmentRef, word: &str, at: Timestamp) ->
         report_detail: Default::default(),
         plan_forks: false,
         drift_issue: false,
+        comment_commands: Default::default(),
         run_as: None,
         created_at: at,
     };

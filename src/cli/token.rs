@@ -50,7 +50,7 @@ pub(super) struct Remove {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum RoleWord {
+pub(super) enum RoleWord {
     /// Reads everything but secrets
     Viewer,
     /// Also plans, refreshes, syncs and rolls back

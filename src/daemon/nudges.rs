@@ -4,14 +4,13 @@
 
 use std::collections::BTreeSet;
 
+use crate::commands::grammar::is_addressed;
 use crate::forge::event::{CommentAction, CommentOn, Event, EventKind, PullRequestAction};
 use crate::git::{Place, RemoteUrl};
 use crate::ids::{IntegrationName, ProjectName};
 use crate::reporter::Nudge;
 use crate::store::records::Project;
 
-/// What someone on a forge begins a command with, at the beginning of a line.
-const COMMAND: &str = "/trueup";
 /// What the first line of each of Trueup's own comments holds.
 const MARK: &str = "trueup:";
 
@@ -35,7 +34,7 @@ pub(crate) fn consequence(event: &Event, project: &ProjectName) -> Consequence {
         },
         EventKind::Comment(comment) => {
             let nudge = match (comment.action, comment.on) {
-                (CommentAction::Created, CommentOn::PullRequest(number)) if is_command(&comment.body) => {
+                (CommentAction::Created, CommentOn::PullRequest(number)) if is_addressed(&comment.body) => {
                     Some(Nudge::Comment { project, number, comment_id: comment.id })
                 }
                 // What looks like a comment of Trueup's is gone: whether it is, is looked up at the forge.
@@ -59,15 +58,6 @@ pub(crate) fn consequence(event: &Event, project: &ProjectName) -> Consequence {
 /// Whether the first line may be a marker of Trueup's; whose it is does not matter to a nudge.
 fn is_marked(body: &str) -> bool {
     body.lines().next().is_some_and(|first| first.contains(MARK))
-}
-
-fn is_command(body: &str) -> bool {
-    let begins = |line: &str| {
-        line.trim_start()
-            .strip_prefix(COMMAND)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
-    };
-    body.lines().any(begins)
 }
 
 /// The projects whose repository an event is about, found by where that can be cloned from, among those that are reported to
@@ -96,21 +86,7 @@ fn place(url: &str) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_command, place};
-
-    #[test]
-    fn a_command_begins_a_line() {
-        for (body, expected) in [
-            ("/trueup plan", true),
-            ("please\n  /trueup sync production --plan 0123", true),
-            ("/trueup", true),
-            ("/trueupx", false),
-            ("see /trueup plan", false),
-            ("", false),
-        ] {
-            assert_eq!(is_command(body), expected, "{body:?}");
-        }
-    }
+    use super::place;
 
     #[test]
     fn a_repository_is_the_same_however_it_is_reached() {

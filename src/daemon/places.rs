@@ -95,6 +95,7 @@ mod tests {
             report_detail: Default::default(),
             plan_forks: false,
             drift_issue: false,
+            comment_commands: Default::default(),
             run_as: None,
             created_at: Timestamp::UNIX_EPOCH,
         }

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
+use crate::commands::{self, Commands};
 use crate::daemon::{Background, Intake, Moved, Pace, Tools};
 use crate::events::Events;
 use crate::git::{Credential, Git, GitSettings, Remote, RemoteUrl};
@@ -90,6 +91,24 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
     let ways = Ways::new(store.clone(), connectors);
     let desk = Desk::new(store.clone(), outbox.clone(), ways.clone(), metrics.clone(), settings.offline);
     tasks.spawn(always("posting", desk.run(stop.clone())));
+    let installation = store.installation().await.context("the store cannot be read")?;
+    // A command is read at its forge, which a daemon that is offline does not ask.
+    let commands = (!settings.offline).then(|| Arc::new(tokio::sync::Notify::new()));
+    let wanted = Arc::new(tokio::sync::Notify::new());
+    if let Some(bell) = &commands {
+        let parts = commands::Parts {
+            store: store.clone(),
+            ways: Arc::clone(&ways),
+            syncs: syncs.clone(),
+            audit: audit.clone(),
+            outbox: outbox.clone(),
+            installation: installation.clone(),
+            bell: Arc::clone(bell),
+            wanted: Arc::clone(&wanted),
+            patience: commands::PATIENCE,
+        };
+        tasks.spawn(always("carrying out commands", Commands::new(parts).run(stop.clone())));
+    }
     let reporting = reporter::Parts {
         store: store.clone(),
         git,
@@ -97,11 +116,13 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
         ways: Arc::clone(&ways),
         outbox: outbox.clone(),
         events: events.clone(),
-        installation: store.installation().await.context("the store cannot be read")?,
+        installation,
         public_url: settings.public_url.clone(),
         poll: settings.poll_interval,
         offline: settings.offline,
         heads: Arc::default(),
+        commands,
+        wanted,
     };
     tasks.spawn(always("reporting", Reporter::new(reporting, nudges).run(stop.clone())));
     let hooks = Hooks::new(HookParts {

@@ -14,10 +14,11 @@ pub use request::{
     CheckConclusion, CheckRunRequest, CommentRequest, IssueRequest, LineNote, LineNotesRequest, StatusRequest,
     WebhookRequest,
 };
-pub(crate) use standing::missing_events;
 pub use standing::{
-    Change, Comment, Connection, Delivery, LineNotes, Permission, PullRequest, PullState, Side, Upserted, Webhook,
+    Change, Comment, Connection, Delivery, ForgeUser, LineNotes, Permission, PullRequest, PullState, Side, Upserted,
+    Webhook,
 };
+pub(crate) use standing::{missing_events, was_edited};
 
 pub use crate::report::annotations::{Annotation, AnnotationLevel};
 pub use crate::report::status::StatusState;
@@ -70,9 +71,14 @@ pub trait Forge: Send + Sync + std::fmt::Debug {
     /// The open requests, oldest number first.
     async fn list_open_pull_requests(&self, repository: &RepositoryPath) -> Result<Vec<PullRequest>, ForgeError>;
 
-    /// What a user may do in a repository, by the name under which the forge's webhooks speak of the user. Whoever is
-    /// not known there may do nothing.
-    async fn read_permission(&self, repository: &RepositoryPath, user: &str) -> Result<Permission, ForgeError>;
+    /// The account of this name (on Bitbucket Cloud: of this account id or UUID); `None` where there is none. An App asks
+    /// in the name of a repository that it is installed on.
+    async fn find_user(&self, repository: Option<&RepositoryPath>, name: &str)
+    -> Result<Option<ForgeUser>, ForgeError>;
+
+    /// What a user may do in a repository. Whoever is not known there may do nothing; neither may an account that has
+    /// the user's name and another id.
+    async fn read_permission(&self, repository: &RepositoryPath, user: &ForgeUser) -> Result<Permission, ForgeError>;
 
     /// Makes the webhook, or puts right the one with this URL.
     async fn upsert_webhook(&self, request: &WebhookRequest) -> Result<Upserted, ForgeError>;

@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::forge::api::{
-    Change, CheckRunRequest, Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest,
-    LineNotes, LineNotesRequest, Permission, PullRequest, PullState, StatusRequest, Upserted, Webhook, WebhookRequest,
+    Change, CheckRunRequest, Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, ForgeUser,
+    IssueRequest, LineNotes, LineNotesRequest, Permission, PullRequest, PullState, StatusRequest, Upserted, Webhook,
+    WebhookRequest,
 };
 use crate::forge::upsert::{Standing, Texts, same_text, upsert};
 use crate::forge::{ForgeError, ForgeKind, RepositoryPath};
@@ -106,6 +107,11 @@ impl Place<'_> {
     fn list<'a>(&self, contents: &'a mut Contents) -> &'a mut Vec<Written> {
         if self.pull == 0 { &mut contents.issues } else { &mut contents.comments }
     }
+}
+
+/// Names do not change here.
+fn user(name: &str) -> ForgeUser {
+    ForgeUser { id: name.to_owned(), name: name.to_owned() }
 }
 
 fn standing(written: &Written) -> Standing {
@@ -229,7 +235,14 @@ impl Forge for MemoryForge {
         let contents = self.enter()?;
         let here = |text: &&Written| text.repository == *repository && text.pull == pull && text.id == id;
         let found = contents.comments.iter().find(here);
-        Ok(found.map(|text| Comment { author: text.author.clone(), body: text.body.clone() }))
+        let said = |text: &Written| Comment {
+            author: user(&text.author),
+            is_bot: text.author == ACCOUNT,
+            body: text.body.clone(),
+            created_at: None,
+            edited: None,
+        };
+        Ok(found.map(said))
     }
 
     async fn list_open_pull_requests(&self, repository: &RepositoryPath) -> Result<Vec<PullRequest>, ForgeError> {
@@ -239,8 +252,13 @@ impl Forge for MemoryForge {
         Ok(here.map(|(_, pull)| pull.clone()).collect())
     }
 
-    async fn read_permission(&self, repository: &RepositoryPath, user: &str) -> Result<Permission, ForgeError> {
-        let key = (repository.clone(), user.to_owned());
+    async fn find_user(&self, _: Option<&RepositoryPath>, name: &str) -> Result<Option<ForgeUser>, ForgeError> {
+        let contents = self.enter()?;
+        Ok(contents.permissions.keys().any(|(_, known)| known == name).then(|| user(name)))
+    }
+
+    async fn read_permission(&self, repository: &RepositoryPath, user: &ForgeUser) -> Result<Permission, ForgeError> {
+        let key = (repository.clone(), user.id.clone());
         Ok(self.enter()?.permissions.get(&key).copied().unwrap_or(Permission::None))
     }
 

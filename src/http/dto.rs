@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use delivery::DeliveryView;
-pub use integration::{IntegrationPatch, IntegrationStanding, IntegrationView, NewIntegration};
+pub use integration::{
+    ForgeUserView, IntegrationPatch, IntegrationStanding, IntegrationView, NewForgeUser, NewIntegration,
+};
 pub use outbox::ReportView;
 pub use registration::{
     CONFIG_PATH, EnvironmentPatch, EnvironmentView, NewEnvironment, NewProject, ProjectEnvironment, ProjectPatch,

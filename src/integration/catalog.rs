@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tracing::Instrument;
 
 use crate::events::{EventType, Events, NewEvent};
+use crate::forge::api::ForgeUser;
 use crate::ids::IntegrationName;
 use crate::integration::{Asker, Connect, Examination, TestReport, repository};
 use crate::metrics::Metrics;
@@ -130,6 +131,28 @@ impl Catalog {
         };
         self.note(integration, check).await?;
         Ok(report)
+    }
+
+    /// The account of this name at a forge; `None` where there is none.
+    ///
+    /// # Errors
+    /// A database that refuses; within, that the forge could not be asked.
+    pub async fn find_account(
+        &self,
+        integration: &Registered,
+        name: &str,
+        actor: &str,
+    ) -> Result<Result<Option<ForgeUser>, String>, StoreError> {
+        let repository = self.example(integration).await?;
+        let asker = Asker { actor, repository: repository.as_deref() };
+        let connected = match self.parts.connect.connect(integration, &asker) {
+            Ok(connected) => connected,
+            Err(why) => return Ok(Err(why)),
+        };
+        Ok(match tokio::time::timeout(self.parts.limit, connected.find_account(name)).await {
+            Ok(found) => found,
+            Err(_) => Err(format!("it did not answer within {} s", self.parts.limit.as_secs())),
+        })
     }
 
     /// A repository that is reported on through the integration, the first by its project's name.

@@ -27,6 +27,7 @@ pub use report::{Examination, TestReport};
 pub use settings::InvalidIntegration;
 pub use watch::{Pace, watch};
 
+use crate::forge::api::ForgeUser;
 use crate::store::records::Integration as Registered;
 
 /// An outside service as it is spoken to.
@@ -34,6 +35,14 @@ use crate::store::records::Integration as Registered;
 pub trait Integration: Send + Sync {
     /// Whether it can be used with the credentials that it was given, and what is missing. Changes nothing there.
     async fn test_connection(&self) -> Examination;
+
+    /// The account of this name there; `None` where there is none.
+    ///
+    /// # Errors
+    /// It is no forge, or could not be asked.
+    async fn find_account(&self, _: &str) -> Result<Option<ForgeUser>, String> {
+        Err("it is no forge, and has no accounts".to_owned())
+    }
 }
 
 /// Whoever knows how each provider is spoken to.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use crate::forge::api::{Connection, SharedForge};
+use crate::forge::api::{Connection, ForgeUser, SharedForge};
 use crate::forge::{ForgeAuth, ForgeError, ForgeKind, ForgeSettings, RepositoryPath, connect};
 use crate::integration::settings::{ALLOWED_HOSTS, APP_ID, USERNAME};
 use crate::integration::{Examination, Integration};
@@ -65,6 +65,10 @@ impl Integration for Scm {
             Ok(connection) => judge(connection, self.repository.as_ref()),
             Err(error) => Examination::default().error(error.to_string(), help(&error)),
         }
+    }
+
+    async fn find_account(&self, name: &str) -> Result<Option<ForgeUser>, String> {
+        self.forge.find_user(self.repository.as_ref(), name).await.map_err(|error| error.to_string())
     }
 }
 

@@ -23,7 +23,7 @@ impl From<Upserted> for Stands {
 pub(super) async fn post(forge: &dyn Forge, posting: Posting, stands: Option<&Posted>) -> Report<Stands> {
     let known = stands.and_then(|posted| posted.remote_id.clone());
     let result: Result<Stands, ForgeError> = match posting {
-        Posting::Comment(mut request) => {
+        Posting::Comment(mut request) | Posting::Answer(mut request) => {
             request.known_id = known;
             forge.upsert_comment(&request).await.map(Stands::from)
         }
@@ -46,7 +46,7 @@ pub(super) async fn post(forge: &dyn Forge, posting: Posting, stands: Option<&Po
 /// The operation's name among the metrics.
 pub(super) fn operation(posting: &Posting) -> AnnotationOperation {
     match posting {
-        Posting::Comment(_) => AnnotationOperation::Comment,
+        Posting::Comment(_) | Posting::Answer(_) => AnnotationOperation::Comment,
         Posting::Status(_) => AnnotationOperation::Status,
         Posting::CheckRun(_) => AnnotationOperation::CheckRun,
         Posting::LineNotes(_) => AnnotationOperation::Discussion,

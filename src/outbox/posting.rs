@@ -15,6 +15,8 @@ use crate::store::records::NewReport;
 pub enum Posting {
     /// The one comment of a pull request.
     Comment(CommentRequest),
+    /// The one answer to a command in a comment.
+    Answer(CommentRequest),
     /// A commit's status.
     Status(StatusRequest),
     /// A check run with remarks on lines.
@@ -37,6 +39,7 @@ impl Posting {
     pub fn kind(&self) -> &'static str {
         match self {
             Posting::Comment(_) => "comment",
+            Posting::Answer(_) => "answer",
             Posting::Status(_) => "status",
             Posting::CheckRun(_) => "check_run",
             Posting::LineNotes(_) => "line_notes",
@@ -66,6 +69,8 @@ impl About {
     /// one after the other.
     pub(super) fn topic(&self, posting: &Posting) -> String {
         let kind = match posting {
+            // A request has many commands, and each its own answer.
+            Posting::Answer(request) => return format!("answer {} {}", self.project, request.marker),
             Posting::CloseIssue { .. } => "issue",
             other => other.kind(),
         };

@@ -2,14 +2,14 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::columns::{json, nanos, text, time, to_json};
+use super::columns::{json, nanos, text, time, to_json, word};
 use super::projects::refuse_while_running;
 use super::records::Environment;
 use super::{Store, StoreError};
 use crate::ids::{EnvironmentRef, ProjectName};
 
 const COLUMNS: &str = "project, name, provider, settings, tracked, secrets, template_values, allow_host_paths, \
-                       allow_untracked, run_as, created_at, report_detail, plan_forks, drift_issue";
+                       allow_untracked, run_as, created_at, report_detail, plan_forks, drift_issue, comment_commands";
 
 fn environment(row: &Row<'_>) -> rusqlite::Result<Environment> {
     Ok(Environment {
@@ -26,6 +26,7 @@ fn environment(row: &Row<'_>) -> rusqlite::Result<Environment> {
         report_detail: text(row, 11)?,
         plan_forks: row.get(12)?,
         drift_issue: row.get(13)?,
+        comment_commands: word(row, 14)?,
     })
 }
 
@@ -50,8 +51,9 @@ impl Store {
             }
             c.execute(
                 "INSERT INTO environments (project, name, provider, settings, tracked, secrets, template_values,
-                    allow_host_paths, allow_untracked, run_as, created_at, report_detail, plan_forks, drift_issue)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                    allow_host_paths, allow_untracked, run_as, created_at, report_detail, plan_forks, drift_issue,
+                    comment_commands)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
                 params![
                     id.project.as_str(),
                     id.environment.as_str(),
@@ -66,7 +68,8 @@ impl Store {
                     at,
                     environment.report_detail.word(),
                     environment.plan_forks,
-                    environment.drift_issue
+                    environment.drift_issue,
+                    environment.comment_commands.word()
                 ],
             )?;
             Ok(())
@@ -124,7 +127,7 @@ impl Store {
             let changed = c.execute(
                 "UPDATE environments SET provider = ?3, settings = ?4, tracked = ?5, secrets = ?6, template_values = ?7,
                     allow_host_paths = ?8, allow_untracked = ?9, run_as = ?10, report_detail = ?11, plan_forks = ?12,
-                    drift_issue = ?13
+                    drift_issue = ?13, comment_commands = ?14
                  WHERE project = ?1 AND name = ?2",
                 params![
                     id.project.as_str(),
@@ -139,7 +142,8 @@ impl Store {
                     after.run_as,
                     after.report_detail.word(),
                     after.plan_forks,
-                    after.drift_issue
+                    after.drift_issue,
+                    after.comment_commands.word()
                 ],
             )?;
             found(changed, id)

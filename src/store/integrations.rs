@@ -124,6 +124,10 @@ impl Store {
                 params![name.as_str(), endpoint, auth.map(|auth| auth.to_string()), settings, owner, updated_at],
             )?;
             found(changed, &name)?;
+            if endpoint != before.endpoint {
+                // The ids of one forge's accounts are other people's on another.
+                c.execute("DELETE FROM forge_users WHERE integration = ?1", [name.as_str()])?;
+            }
             events::insert(c, event)
         })
         .await

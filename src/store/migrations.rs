@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_outbox.sql", include_str!("../../schema/sql/0005_outbox.sql")),
     ("0006_users_and_refs.sql", include_str!("../../schema/sql/0006_users_and_refs.sql")),
     ("0007_drift_and_hooks.sql", include_str!("../../schema/sql/0007_drift_and_hooks.sql")),
+    ("0008_comment_commands.sql", include_str!("../../schema/sql/0008_comment_commands.sql")),
 ];
 
 /// Brings the database to the newest format.

@@ -6,6 +6,7 @@
 mod audit;
 mod bases;
 mod columns;
+mod commands;
 mod connection;
 mod deliveries;
 mod drift_marks;
@@ -13,6 +14,7 @@ mod drift_told;
 mod environments;
 mod error;
 mod events;
+mod forge_users;
 mod health;
 mod heard;
 mod integrations;
@@ -42,6 +44,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+pub use commands::{COMMANDS_MAX, COMMANDS_WITHIN};
 pub use deliveries::{InboxBound, SAME_BODY_WITHIN};
 pub use error::StoreError;
 pub use events::EVENTS_KEPT;

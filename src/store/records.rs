@@ -1,5 +1,6 @@
 //! What the store keeps, as the rest of the program reads it.
 
+mod commands;
 mod deliveries;
 
 mod integration;
@@ -9,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use commands::{CommandRow, CommandState, ForgeUserRow, Heard, NewCommand};
 pub use deliveries::{Accepted, Delivery, DeliveryFilter, DeliveryState, NewDelivery, WaitingDelivery};
 
 pub use integration::{HealthCheck, Integration, IntegrationHealth, IntegrationStanding, NotifyCursor};
 
-use crate::authority::Role;
+use crate::authority::{CommentCommands, Role};
 use crate::drift::Cause;
 use crate::ids::{
     CommitSha, EnvironmentName, EnvironmentRef, IntegrationName, PlanDigest, ProjectName, RunId, SecretName,
@@ -76,6 +78,8 @@ pub struct Environment {
     pub plan_forks: bool,
     /// Whether what was changed outside Trueup is told in an issue on the forge.
     pub drift_issue: bool,
+    /// Which commands in comments on pull requests it takes.
+    pub comment_commands: CommentCommands,
     /// The system user that `local` processes run as.
     pub run_as: Option<String>,
     /// When it was registered.

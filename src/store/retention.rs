@@ -89,6 +89,8 @@ impl Store {
                 params![audit, AUDIT_ROWS_MAX as i64],
             )?;
             let swept = c.execute("DELETE FROM outbox WHERE ended_at < ?1", [outbox])?;
+            // A comment of that age is no command any more, so it need not be remembered that it was one.
+            c.execute("DELETE FROM comment_commands WHERE state = 'done' AND ended_at < ?1", [reports])?;
             c.execute("DELETE FROM pulls WHERE stage = 'done' AND due_at IS NULL AND planned_at < ?1", [reports])?;
             // What stands on the forge is found again there by its marker; that there is an issue to close is known from here.
             c.execute("DELETE FROM posted WHERE posted_at < ?1 AND topic NOT LIKE 'issue %'", [reports])?;

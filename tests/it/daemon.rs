@@ -97,6 +97,7 @@ impl Desk {
             report_detail: Default::default(),
             plan_forks: false,
             drift_issue: false,
+            comment_commands: Default::default(),
             run_as: None,
             created_at: Timestamp::now(),
         };

@@ -59,7 +59,10 @@ async fn one_comment_is_created_edited_found_again_and_made_anew_where_it_was_de
         assert_eq!((forgotten.change, &forgotten.id), (Change::Edited, &made.id), "{kind}");
         assert_eq!(world.comments(REPOSITORY, 1).len(), 1, "{kind}");
         let read = forge.read_comment(&repository(REPOSITORY), 1, &made.id).await.unwrap().unwrap();
-        assert!(read.body.contains("three") && read.author.contains("trueup"), "{kind}: {read:?}");
+        assert!(
+            read.body.contains("three") && read.author.name.contains("trueup") && !read.author.id.is_empty(),
+            "{kind}: {read:?}"
+        );
         world.delete_comment(REPOSITORY, &made.id);
         assert_eq!(forge.read_comment(&repository(REPOSITORY), 1, &made.id).await.unwrap(), None, "{kind}");
         let anew = forge.upsert_comment(&comment(Some(&made.id), "four")).await.unwrap();
@@ -205,14 +208,41 @@ async fn permissions_are_those_of_that_very_user() {
             ("roo", Permission::None),
             ("mallory", Permission::None),
         ] {
-            assert_eq!(forge.read_permission(&place, user).await.unwrap(), expected, "{kind}: {user}");
+            let user = world.user(user);
+            assert_eq!(forge.read_permission(&place, &user).await.unwrap(), expected, "{kind}: {user:?}");
         }
+        // Whoever took a name after its first bearer gave it up is not who bore it.
+        let taker = trueup::forge::api::ForgeUser { id: "99".into(), ..world.user("root") };
+        assert_eq!(forge.read_permission(&place, &taker).await.unwrap(), Permission::None, "{kind}");
         for climbing in ["..", ""] {
+            let climbing = trueup::forge::api::ForgeUser { id: climbing.into(), name: climbing.into() };
             assert!(
-                !matches!(forge.read_permission(&place, climbing).await, Ok(permission) if permission > Permission::None),
+                !matches!(forge.read_permission(&place, &climbing).await, Ok(permission) if permission > Permission::None),
                 "{kind}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_found_by_its_name_and_a_comment_says_whose_it_is_since_when_and_whether_it_was_edited() {
+    for world in worlds() {
+        let (forge, kind, place) = (world.connect(), world.kind(), repository(REPOSITORY));
+        let alice = world.user("alice");
+        // Names on Bitbucket Cloud are not unique: accounts are named by their ids there.
+        let name = if kind == ForgeKind::Bitbucket { alice.id.as_str() } else { "alice" };
+        assert_eq!(forge.find_user(Some(&place), name).await.unwrap(), Some(alice.clone()), "{kind}");
+        let nobody = if kind == ForgeKind::Bitbucket { "{mallory}" } else { "mallory" };
+        assert_eq!(forge.find_user(Some(&place), nobody).await.unwrap(), None, "{kind}");
+
+        let id = world.say(REPOSITORY, 1, "alice", "/trueup plan");
+        let read = forge.read_comment(&place, 1, &id.to_string()).await.unwrap().unwrap();
+        assert_eq!((&read.author, read.edited), (&alice, Some(false)), "{kind}");
+        let age = jiff::Timestamp::now().duration_since(read.created_at.unwrap());
+        assert!(age.as_secs() < 60, "{kind}: {read:?}");
+        world.edit_comment(REPOSITORY, id, "/trueup sync production --plan 0123456789");
+        let read = forge.read_comment(&place, 1, &id.to_string()).await.unwrap().unwrap();
+        assert_eq!(read.edited, Some(true), "{kind}");
     }
 }
 

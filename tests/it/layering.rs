@@ -82,6 +82,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "settings",
         ],
     ),
+    ("commands", &["ids", "authority", "audit", "forge", "outbox", "plan", "report", "reporter", "store", "sync"]),
     ("outbox", &["ids", "forge", "metrics", "store"]),
     (
         "reporter",
@@ -155,6 +156,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "ids",
+            "commands",
             "outbox",
             "reporter",
             "events",
@@ -228,6 +230,8 @@ const PURE_FILES: &[(&str, &str)] = &[
     ("provider/docker/", "/labels.rs"),
     ("provider/local/", "/observe.rs"),
     ("deploy/", "/check.rs"),
+    ("commands/", "/grammar.rs"),
+    ("commands/", "/answer.rs"),
 ];
 
 /// What no pure module may hold: waiting, clocks, chance, the environment, files, sockets, processes, engines.
@@ -401,6 +405,14 @@ fn unasked_changes(sources: &[Source]) -> Vec<String> {
         let carries_out = ["sync", "deploy", "provider"].iter().any(|place| source.is_in(place));
         let asks = source.is_in("http") && (source.path.contains("sync") || source.path.contains("rollback"));
         let settles = source.is_in("daemon");
+        // Whoever asks for a sync in someone's name: a route, or a comment's command.
+        if !carries_out
+            && !asks
+            && source.path != "http/api/environments/start.rs"
+            && source.path != "commands/carry.rs"
+        {
+            findings.extend(source.hits("syncs.start("));
+        }
         if !carries_out && !asks {
             findings.extend(source.hits("admit("));
             findings.extend(source.hits("gate::admit"));
@@ -423,7 +435,7 @@ fn unasked_changes(sources: &[Source]) -> Vec<String> {
 #[test]
 fn a_planted_violation_is_seen() {
     type Check = fn(&[Source]) -> Vec<String>;
-    let plants: [(&str, &str, Check); 8] = [
+    let plants: [(&str, &str, Check); 9] = [
         ("drift/compare.rs", "let now = Timestamp::now();", effects_in_pure),
         ("provider/docker/labels.rs", "let text = std::fs::read_to_string(path);", effects_in_pure),
         ("plan/build.rs", "use crate::provider::Provider;", wrong_arrows),
@@ -431,6 +443,7 @@ fn a_planted_violation_is_seen() {
         ("pass/read.rs", "let permit = SyncPermit { run, environment, plan, _lock };", stray_permits),
         ("daemon/jobs.rs", "fn carry(permit: &SyncPermit) {}", stray_permits),
         ("daemon/jobs.rs", "gate::admit(&store, &locks, request, again).await?;", unasked_changes),
+        ("reporter/pulls.rs", "parts.syncs.start(actor, &id, &digest).await?;", unasked_changes),
         ("health.rs", "provider.stop(permit, &replica.id).await;", unasked_changes),
     ];
     for (path, code, check) in plants {

@@ -61,6 +61,7 @@ pub fn environment(id: &EnvironmentRef) -> Environment {
         report_detail: ReportDetail::NamesOnly,
         plan_forks: true,
         drift_issue: true,
+        comment_commands: trueup::authority::CommentCommands::Sync,
         run_as: Some("shop".into()),
         created_at: at(1),
     }

@@ -88,13 +88,34 @@ pub struct PullRequest {
     pub url: Option<String>,
 }
 
+/// An account on a forge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgeUser {
+    /// The forge's own id, which stays with the account whatever it is called, and is never given to another.
+    pub id: String,
+    /// What the account is called now. Names change, and may then be taken by someone else.
+    pub name: String,
+}
+
 /// A comment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comment {
-    /// Who wrote it, by the name that permissions are read with.
-    pub author: String,
+    /// Who wrote it.
+    pub author: ForgeUser,
+    /// Whether the author is a machine by the forge's word.
+    pub is_bot: bool,
     /// What it says.
     pub body: String,
+    /// When it was written; `None` where the forge does not say.
+    pub created_at: Option<Timestamp>,
+    /// Whether it was written anew since, by whomever; `None` where the forge does not say.
+    pub edited: Option<bool>,
+}
+
+/// Whether a text was written anew, by its two times. Some forges note both a moment apart when it is new.
+pub(crate) fn was_edited(created: Option<Timestamp>, updated: Option<Timestamp>) -> Option<bool> {
+    let moment = jiff::SignedDuration::from_secs(1);
+    Some(updated?.duration_since(created?) > moment)
 }
 
 /// What a user may do in a repository.

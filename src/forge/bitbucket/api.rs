@@ -14,8 +14,8 @@ use super::hook;
 use super::text::Comments;
 use super::wire::{Commit, Commits, Pull, Text, User};
 use crate::forge::api::{
-    Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, Permission, PullRequest, StatusRequest,
-    StatusState, Upserted, Webhook, WebhookRequest, cut,
+    Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, ForgeUser, Permission, PullRequest,
+    StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut, was_edited,
 };
 use crate::forge::session::{Api, Ask, Session};
 use crate::forge::upsert::upsert;
@@ -216,8 +216,15 @@ impl Forge for Bitbucket {
             return Ok(None);
         };
         let text: Text = answer.json()?;
-        let author = text.user.map(User::name).unwrap_or_default();
-        Ok((!text.deleted).then_some(Comment { author, body: text.content.raw }))
+        let Some(author) = text.user.and_then(User::read) else { return Ok(None) };
+        let comment = Comment {
+            author,
+            is_bot: false,
+            body: text.content.raw,
+            created_at: text.created_on,
+            edited: was_edited(text.created_on, text.updated_on),
+        };
+        Ok((!text.deleted).then_some(comment))
     }
 
     async fn list_open_pull_requests(&self, repository: &RepositoryPath) -> Result<Vec<PullRequest>, ForgeError> {
@@ -237,20 +244,27 @@ impl Forge for Bitbucket {
         Ok(pulls)
     }
 
-    /// Effective permissions; needs admin on the repository. A nickname that two users have is nobody's.
-    async fn read_permission(&self, repository: &RepositoryPath, user: &str) -> Result<Permission, ForgeError> {
+    async fn find_user(&self, _: Option<&RepositoryPath>, name: &str) -> Result<Option<ForgeUser>, ForgeError> {
+        let session = self.api.begin(None, "look a user up").await?;
+        match session.find(Ask::get(&["users", name])).await? {
+            Some(answer) => Ok(answer.json::<User>()?.read()),
+            None => Ok(None),
+        }
+    }
+
+    /// Effective permissions; needs admin on the repository.
+    async fn read_permission(&self, repository: &RepositoryPath, user: &ForgeUser) -> Result<Permission, ForgeError> {
         let session = self.api.begin(Some(repository), "read a user's permission in").await?;
         let path = ["workspaces", repository.owner(), "permissions", "repositories", repository.name()];
         let mut found = Vec::new();
         let visit = |granted: Granted| {
-            let User { uuid, account_id, nickname, .. } = &granted.user;
             // The query narrows the answer; what counts is who is in it.
-            if [uuid, account_id, nickname].into_iter().flatten().any(|name| name == user) {
+            if granted.user.id() == Some(user.id.as_str()) {
                 found.push(granted);
             }
             ControlFlow::<()>::Continue(())
         };
-        session.linked(Ask::get(&path).query("q", user_query(user)), visit).await?;
+        session.linked(Ask::get(&path).query("q", user_query(&user.id)), visit).await?;
         let [granted] = found.as_slice() else { return Ok(Permission::None) };
         Ok(match granted.permission.as_str() {
             "admin" => Permission::Admin,

@@ -1,9 +1,10 @@
 //! Bitbucket Cloud's API as JSON, as far as it is read. Source: Atlassian's published description, version 2.0.
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::forge::RepositoryPath;
-use crate::forge::api::{PullRequest, PullState, Side};
+use crate::forge::api::{ForgeUser, PullRequest, PullState, Side};
 use crate::ids::CommitSha;
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -19,6 +20,17 @@ pub(super) struct User {
 }
 
 impl User {
+    /// The id that stays with the account.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.uuid.as_deref().or(self.account_id.as_deref())
+    }
+
+    /// The account; `None` where it has no id that stays.
+    pub(super) fn read(self) -> Option<ForgeUser> {
+        let id = self.id()?.to_owned();
+        Some(ForgeUser { id, name: self.nickname.or(self.display_name).unwrap_or_default() })
+    }
+
     /// The name that permissions are read with: an account's id never changes hands, a nickname may.
     pub(super) fn name(self) -> String {
         self.account_id.or(self.uuid).or(self.nickname).or(self.display_name).unwrap_or_default()
@@ -34,6 +46,10 @@ pub(super) struct Text {
     pub(super) user: Option<User>,
     #[serde(default)]
     pub(super) deleted: bool,
+    #[serde(default)]
+    pub(super) created_on: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) updated_on: Option<Timestamp>,
     /// There for comments on lines.
     #[serde(default)]
     pub(super) inline: Option<serde::de::IgnoredAny>,

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use reqwest::Url;
 use serde_json::json;
 use tokio::sync::OnceCell;
@@ -11,8 +12,8 @@ use super::hook;
 use super::text::Comments;
 use super::wire::{Pull, Text, User};
 use crate::forge::api::{
-    Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, Permission, PullRequest, StatusRequest,
-    StatusState, Upserted, Webhook, WebhookRequest, cut,
+    Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, ForgeUser, Permission, PullRequest,
+    StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
 };
 use crate::forge::session::{Answer, Api, Ask};
 use crate::forge::upsert::upsert;
@@ -143,7 +144,16 @@ impl Forge for BitbucketServer {
         let path = [&place(repository)[..], &["pull-requests", &pull, "comments", id]].concat();
         let Some(answer) = session.find(Ask::get(&path)).await? else { return Ok(None) };
         let text: Text = answer.json()?;
-        Ok(text.author.map(|author| Comment { author: author.name, body: text.text }))
+        let time = |millis: Option<i64>| millis.and_then(|millis| Timestamp::from_millisecond(millis).ok());
+        let comment = |author: User| Comment {
+            is_bot: author.kind.as_deref() == Some("SERVICE"),
+            author: author.read(),
+            body: text.text,
+            created_at: time(text.created_date),
+            // Each edit counts the version up.
+            edited: Some(text.version > 0),
+        };
+        Ok(text.author.map(comment))
     }
 
     async fn list_open_pull_requests(&self, repository: &RepositoryPath) -> Result<Vec<PullRequest>, ForgeError> {
@@ -159,18 +169,27 @@ impl Forge for BitbucketServer {
         Ok(pulls)
     }
 
+    async fn find_user(&self, _: Option<&RepositoryPath>, name: &str) -> Result<Option<ForgeUser>, ForgeError> {
+        let session = self.api.begin(None, "look a user up").await?;
+        let visit = |found: User| match found.name == name {
+            true => ControlFlow::Break(found.read()),
+            false => ControlFlow::Continue(()),
+        };
+        session.counted(Ask::get(&["api", "latest", "users"]).query("filter", name), visit).await
+    }
+
     /// Effective permissions, by groups and projects too: whether the user is among those who have one.
-    async fn read_permission(&self, repository: &RepositoryPath, user: &str) -> Result<Permission, ForgeError> {
+    async fn read_permission(&self, repository: &RepositoryPath, user: &ForgeUser) -> Result<Permission, ForgeError> {
         let session = self.api.begin(Some(repository), "read a user's permission in").await?;
         for (word, permission) in
             [("REPO_ADMIN", Permission::Admin), ("REPO_WRITE", Permission::Write), ("REPO_READ", Permission::Read)]
         {
             let ask = Ask::get(&["api", "latest", "users"])
-                .query("filter", user)
+                .query("filter", &user.name)
                 .query("permission.1", word)
                 .query("permission.1.projectKey", repository.owner())
                 .query("permission.1.repositorySlug", repository.name());
-            let visit = |found: User| match found.name == user {
+            let visit = |found: User| match found.read() == *user {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             };

@@ -3,11 +3,22 @@
 use serde::Deserialize;
 
 use crate::forge::RepositoryPath;
-use crate::forge::api::{PullRequest, PullState, Side};
+use crate::forge::api::{ForgeUser, PullRequest, PullState, Side};
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct User {
     pub(super) name: String,
+    #[serde(default)]
+    id: Option<u64>,
+    #[serde(default, rename = "type")]
+    pub(super) kind: Option<String>,
+}
+
+impl User {
+    /// The account. One without an id passes for nobody who is known.
+    pub(super) fn read(self) -> ForgeUser {
+        ForgeUser { id: self.id.map(|id| id.to_string()).unwrap_or_default(), name: self.name }
+    }
 }
 
 #[derive(Deserialize)]
@@ -17,6 +28,9 @@ pub(super) struct Text {
     pub(super) version: u64,
     #[serde(default)]
     pub(super) text: String,
+    /// In milliseconds since 1970.
+    #[serde(default, rename = "createdDate")]
+    pub(super) created_date: Option<i64>,
     #[serde(default)]
     pub(super) author: Option<User>,
     /// There for comments on lines.

@@ -11,8 +11,8 @@ use super::hook;
 use super::text::{Comments, Issues};
 use super::wire::{Pull, Repository, Text, User};
 use crate::forge::api::{
-    Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, Permission, PullRequest,
-    StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
+    Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, ForgeUser, IssueRequest, Permission,
+    PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
 };
 use crate::forge::session::{Api, Ask};
 use crate::forge::upsert::{known_or_found, upsert};
@@ -53,6 +53,8 @@ impl Gitea {
 #[derive(Deserialize)]
 struct Level {
     permission: String,
+    #[serde(default)]
+    user: Option<User>,
 }
 
 #[async_trait]
@@ -136,11 +138,21 @@ impl Forge for Gitea {
         Ok(pulls)
     }
 
-    async fn read_permission(&self, repository: &RepositoryPath, user: &str) -> Result<Permission, ForgeError> {
+    async fn find_user(&self, _: Option<&RepositoryPath>, name: &str) -> Result<Option<ForgeUser>, ForgeError> {
+        let session = self.api.begin(None, "look a user up").await?;
+        let answer = session.find(Ask::get(&["users", name])).await?;
+        answer.map(|answer| Ok(answer.json::<User>()?.read())).transpose()
+    }
+
+    async fn read_permission(&self, repository: &RepositoryPath, user: &ForgeUser) -> Result<Permission, ForgeError> {
         let session = self.api.begin(Some(repository), "read a user's permission in").await?;
-        let path = ["repos", repository.owner(), repository.name(), "collaborators", user, "permission"];
+        let path = ["repos", repository.owner(), repository.name(), "collaborators", &user.name, "permission"];
         let Some(answer) = session.find(Ask::get(&path)).await? else { return Ok(Permission::None) };
-        Ok(match answer.json::<Level>()?.permission.as_str() {
+        let level: Level = answer.json()?;
+        if level.user.is_none_or(|found| found.id.to_string() != user.id) {
+            return Ok(Permission::None);
+        }
+        Ok(match level.permission.as_str() {
             "owner" | "admin" => Permission::Admin,
             "write" => Permission::Write,
             "read" => Permission::Read,

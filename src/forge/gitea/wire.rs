@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::forge::RepositoryPath;
-use crate::forge::api::{Comment, PullRequest, PullState, Side};
+use crate::forge::api::{Comment, ForgeUser, PullRequest, PullState, Side, was_edited};
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct User {
     pub(super) id: u64,
     pub(super) login: String,
+}
+
+impl User {
+    pub(super) fn read(self) -> ForgeUser {
+        ForgeUser { id: self.id.to_string(), name: self.login }
+    }
 }
 
 /// A comment or an issue.
@@ -31,14 +38,24 @@ pub(super) struct Text {
     issue_url: String,
     #[serde(default)]
     pull_request_url: String,
+    #[serde(default)]
+    created_at: Option<Timestamp>,
+    #[serde(default)]
+    updated_at: Option<Timestamp>,
 }
 
 impl Text {
     /// The comment, where it is on this request.
     pub(super) fn comment_on(self, number: u64) -> Option<Comment> {
         let on = [&self.issue_url, &self.pull_request_url].iter().find_map(|url| url.rsplit('/').next()?.parse().ok());
-        let author = self.user?.login;
-        (on == Some(number)).then_some(Comment { author, body: self.body })
+        let author = self.user?.read();
+        (on == Some(number)).then_some(Comment {
+            author,
+            is_bot: false,
+            body: self.body,
+            created_at: self.created_at,
+            edited: was_edited(self.created_at, self.updated_at),
+        })
     }
 }
 

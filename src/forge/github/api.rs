@@ -15,8 +15,8 @@ use super::text::{Author, Comments, Issues};
 use super::wire::{App, Pull, Text, User};
 use super::{check, connection, hook};
 use crate::forge::api::{
-    CheckRunRequest, Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, Permission,
-    PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
+    CheckRunRequest, Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, ForgeUser, IssueRequest,
+    Permission, PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
 };
 use crate::forge::credential::{ForgeAuth, Static};
 use crate::forge::pace::{GITHUB, Pace};
@@ -105,7 +105,7 @@ impl Github {
                 }
                 None => {
                     let session = self.api.begin(None, "see whose token this is").await?;
-                    let User { id, login } = session.ask(Ask::get(&["user"])).await?.json()?;
+                    let User { id, login, .. } = session.ask(Ask::get(&["user"])).await?.json()?;
                     Ok(Author::User { id, login })
                 }
             }
@@ -117,6 +117,8 @@ impl Github {
 #[derive(Deserialize)]
 struct Level {
     permission: String,
+    #[serde(default)]
+    user: Option<User>,
 }
 
 #[async_trait]
@@ -206,12 +208,26 @@ impl Forge for Github {
         Ok(pulls)
     }
 
-    async fn read_permission(&self, repository: &RepositoryPath, user: &str) -> Result<Permission, ForgeError> {
+    async fn find_user(
+        &self,
+        repository: Option<&RepositoryPath>,
+        name: &str,
+    ) -> Result<Option<ForgeUser>, ForgeError> {
+        let session = self.api.begin(repository, "look a user up for").await?;
+        let answer = session.find(Ask::get(&["users", name])).await?;
+        answer.map(|answer| Ok(answer.json::<User>()?.read())).transpose()
+    }
+
+    async fn read_permission(&self, repository: &RepositoryPath, user: &ForgeUser) -> Result<Permission, ForgeError> {
         let session = self.api.begin(Some(repository), "read a user's permission in").await?;
-        let path = ["repos", repository.owner(), repository.name(), "collaborators", user, "permission"];
+        let path = ["repos", repository.owner(), repository.name(), "collaborators", &user.name, "permission"];
         let Some(answer) = session.find(Ask::get(&path)).await? else { return Ok(Permission::None) };
+        let level: Level = answer.json()?;
+        if level.user.is_none_or(|found| found.id.to_string() != user.id) {
+            return Ok(Permission::None);
+        }
         // `maintain` and `triage` appear as `write` and `read` here.
-        Ok(match answer.json::<Level>()?.permission.as_str() {
+        Ok(match level.permission.as_str() {
             "admin" => Permission::Admin,
             "write" | "maintain" => Permission::Write,
             "read" | "triage" => Permission::Read,

@@ -1,15 +1,24 @@
 //! GitHub's API as JSON, as far as it is read. Source: the published OpenAPI description of its REST API, version
 //! 2022-11-28.
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::forge::api::{Comment, PullRequest, PullState, Side};
+use crate::forge::api::{Comment, ForgeUser, PullRequest, PullState, Side, was_edited};
 use crate::forge::{ForgeError, RepositoryPath};
 
 #[derive(Deserialize)]
 pub(super) struct User {
     pub(super) login: String,
     pub(super) id: u64,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+}
+
+impl User {
+    pub(super) fn read(self) -> ForgeUser {
+        ForgeUser { id: self.id.to_string(), name: self.login }
+    }
 }
 
 #[derive(Deserialize)]
@@ -35,6 +44,10 @@ pub(super) struct Text {
     /// The API's URL of what a comment is on; ends in its number.
     #[serde(default)]
     pub(super) issue_url: Option<String>,
+    #[serde(default)]
+    created_at: Option<Timestamp>,
+    #[serde(default)]
+    updated_at: Option<Timestamp>,
     /// There for issues that are pull requests.
     #[serde(default)]
     pub(super) pull_request: Option<serde::de::IgnoredAny>,
@@ -44,8 +57,14 @@ impl Text {
     /// The comment, where it is on this request.
     pub(super) fn comment_on(self, number: u64) -> Option<Comment> {
         let on = self.issue_url.as_deref().and_then(|url| url.rsplit('/').next());
-        let author = self.user?.login;
-        (on == Some(number.to_string().as_str())).then(|| Comment { author, body: self.body.unwrap_or_default() })
+        let author = self.user?;
+        (on == Some(number.to_string().as_str())).then(|| Comment {
+            is_bot: author.kind.as_deref() == Some("Bot"),
+            author: author.read(),
+            body: self.body.unwrap_or_default(),
+            created_at: self.created_at,
+            edited: was_edited(self.created_at, self.updated_at),
+        })
     }
 }
 

@@ -11,8 +11,9 @@ use super::text::{Issues, Notes};
 use super::wire::{MergeRequest, Note, User};
 use super::{hook, note};
 use crate::forge::api::{
-    Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, IssueRequest, LineNotes, LineNotesRequest,
-    Permission, PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
+    Comment, CommentForm, CommentRequest, Connection, Forge, ForgeLimits, ForgeUser, IssueRequest, LineNotes,
+    LineNotesRequest, Permission, PullRequest, StatusRequest, StatusState, Upserted, Webhook, WebhookRequest, cut,
+    was_edited,
 };
 use crate::forge::session::{Api, Ask, Session};
 use crate::forge::upsert::{known_or_found, upsert};
@@ -169,8 +170,15 @@ impl Forge for Gitlab {
         let session = self.api.begin(Some(repository), &format!("read a note on !{pull} of")).await?;
         let path = ["projects", repository.as_str(), "merge_requests", &pull.to_string(), "notes", id];
         let Some(answer) = session.find(Ask::get(&path)).await? else { return Ok(None) };
-        let note: Note = answer.json()?;
-        Ok((!note.system).then_some(Comment { author: note.author.username, body: note.body }))
+        let Note { author, body, system, created_at, updated_at, .. } = answer.json()?;
+        let comment = Comment {
+            author: author.read(),
+            is_bot: false,
+            body,
+            created_at,
+            edited: was_edited(created_at, updated_at),
+        };
+        Ok((!system).then_some(comment))
     }
 
     async fn list_open_pull_requests(&self, repository: &RepositoryPath) -> Result<Vec<PullRequest>, ForgeError> {
@@ -186,13 +194,15 @@ impl Forge for Gitlab {
         Ok(requests)
     }
 
-    async fn read_permission(&self, repository: &RepositoryPath, user: &str) -> Result<Permission, ForgeError> {
+    async fn find_user(&self, _: Option<&RepositoryPath>, name: &str) -> Result<Option<ForgeUser>, ForgeError> {
+        let session = self.api.begin(None, "look a user up").await?;
+        let users: Vec<User> = session.ask(Ask::get(&["users"]).query("username", name)).await?.json()?;
+        Ok(users.into_iter().find(|found| found.username.eq_ignore_ascii_case(name)).map(User::read))
+    }
+
+    async fn read_permission(&self, repository: &RepositoryPath, user: &ForgeUser) -> Result<Permission, ForgeError> {
         let session = self.api.begin(Some(repository), "read a user's permission in").await?;
-        let users: Vec<User> = session.ask(Ask::get(&["users"]).query("username", user)).await?.json()?;
-        let Some(user) = users.into_iter().find(|found| found.username.eq_ignore_ascii_case(user)) else {
-            return Ok(Permission::None);
-        };
-        let path = ["projects", repository.as_str(), "members", "all", &user.id.to_string()];
+        let path = ["projects", repository.as_str(), "members", "all", &user.id];
         let Some(answer) = session.find(Ask::get(&path)).await? else { return Ok(Permission::None) };
         let member: Member = answer.json()?;
         if member.state.as_deref().is_some_and(|state| state != "active") {

@@ -1,14 +1,21 @@
 //! GitLab's API as JSON, as far as it is read. Source: the published description of its REST API, version 4.
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::forge::RepositoryPath;
-use crate::forge::api::{PullRequest, PullState, Side};
+use crate::forge::api::{ForgeUser, PullRequest, PullState, Side};
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct User {
     pub(super) id: u64,
     pub(super) username: String,
+}
+
+impl User {
+    pub(super) fn read(self) -> ForgeUser {
+        ForgeUser { id: self.id.to_string(), name: self.username }
+    }
 }
 
 /// A note.
@@ -25,6 +32,10 @@ pub(super) struct Note {
     pub(super) resolved: bool,
     #[serde(default)]
     pub(super) position: Option<Position>,
+    #[serde(default)]
+    pub(super) created_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) updated_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

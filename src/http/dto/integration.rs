@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::registration::set_or_unset;
+use crate::authority::Role;
 use crate::ids::{IntegrationName, ProjectName};
 use crate::integration::{IntegrationProvider, IntegrationType};
 use crate::secret::AuthRef;
@@ -84,4 +85,28 @@ pub struct IntegrationPatch {
     /// Whom to ask about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+}
+
+/// An account on a forge that has a role here: what its comments on pull requests may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ForgeUserView {
+    /// The forge's own id of the account, which stays with it whatever it is called.
+    pub id: String,
+    /// What the account was called when it was registered.
+    pub login: String,
+    /// What it may do.
+    pub role: Role,
+    /// When it was registered, or changed last.
+    pub created_at: Timestamp,
+}
+
+/// An account to give a role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewForgeUser {
+    /// What it is called on the forge (on Bitbucket Cloud: its account id, or its UUID in braces). The forge is asked for
+    /// its id.
+    pub login: String,
+    /// What it may do.
+    pub role: Role,
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use crate::authority::CommentCommands;
 use crate::ids::{EnvironmentName, EnvironmentRef, IntegrationName, ProjectName, SecretName};
 use crate::report::detail::ReportDetail;
 use crate::secret::AuthRef;
@@ -156,6 +157,8 @@ pub struct EnvironmentView {
     pub plan_forks: bool,
     /// Whether what was changed outside Trueup is told in an issue on the forge.
     pub drift_issue: bool,
+    /// Which commands in comments on pull requests it takes.
+    pub comment_commands: CommentCommands,
     /// The system user that `local` processes run as.
     pub run_as: Option<String>,
     /// When it was registered.
@@ -204,6 +207,9 @@ pub struct NewEnvironment {
     /// Whether what was changed outside Trueup is told in an issue on the forge.
     #[serde(default)]
     pub drift_issue: bool,
+    /// Which commands in comments on pull requests it takes.
+    #[serde(default)]
+    pub comment_commands: CommentCommands,
     /// The system user that `local` processes run as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_as: Option<String>,
@@ -243,6 +249,9 @@ pub struct EnvironmentPatch {
     /// Whether what was changed outside Trueup is told in an issue on the forge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift_issue: Option<bool>,
+    /// Which commands in comments on pull requests it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment_commands: Option<CommentCommands>,
     /// The system user that `local` processes run as.
     #[serde(default, deserialize_with = "set_or_unset", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -37,7 +37,7 @@ pub struct Door {
     pub socket: PathBuf,
     pub tcp: SocketAddr,
     pub nudged: Arc<Mutex<Vec<String>>>,
-    bell: Arc<InboxBell>,
+    pub bell: Arc<InboxBell>,
     pub shutdown: CancellationToken,
     pub server: JoinHandle<()>,
     local: Client,

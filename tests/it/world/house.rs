@@ -73,6 +73,7 @@ pub fn environment(id: &EnvironmentRef, provider: &str, settings: &[(&str, &str)
         report_detail: Default::default(),
         plan_forks: false,
         drift_issue: false,
+        comment_commands: Default::default(),
         run_as: None,
         created_at: Timestamp::now(),
     }

@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod cases;
+pub mod commands;
 pub mod cut;
 pub mod dock;
 pub mod docker;

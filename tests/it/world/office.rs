@@ -92,6 +92,8 @@ impl Office {
             poll: self.poll.unwrap_or(Duration::from_secs(3600)),
             offline: self.poll.is_none(),
             heads: Arc::default(),
+            commands: Some(Arc::default()),
+            wanted: Arc::default(),
         };
         let desk = Desk::new(store, self.outbox.clone(), ways, self.metrics.clone(), self.offline);
         self.stop = CancellationToken::new();

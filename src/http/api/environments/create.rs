@@ -35,6 +35,7 @@ pub(in crate::http) async fn create(
         report_detail,
         plan_forks,
         drift_issue,
+        comment_commands,
         run_as,
     } = new;
     let now = Timestamp::now();
@@ -50,6 +51,7 @@ pub(in crate::http) async fn create(
         report_detail,
         plan_forks,
         drift_issue,
+        comment_commands,
         run_as,
         created_at: now,
     };

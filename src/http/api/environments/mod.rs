@@ -14,10 +14,12 @@ pub(in crate::http) mod test;
 pub(in crate::http) mod update;
 pub(in crate::http) mod why;
 
+use crate::authority::CommentCommands;
 use crate::http::dto::EnvironmentView;
 use crate::http::problem::Problem;
 use crate::http::{ApiState, validate};
 use crate::ids::EnvironmentRef;
+use crate::report::detail::ReportDetail;
 use crate::store::Store;
 use crate::store::records::{Environment, Project};
 
@@ -40,6 +42,7 @@ fn view(environment: Environment) -> EnvironmentView {
         report_detail,
         plan_forks,
         drift_issue,
+        comment_commands,
         run_as,
         created_at,
     } = environment;
@@ -56,6 +59,7 @@ fn view(environment: Environment) -> EnvironmentView {
         report_detail,
         plan_forks,
         drift_issue,
+        comment_commands,
         run_as,
         created_at,
     }
@@ -69,6 +73,11 @@ fn check(state: &ApiState, project: &Project, environment: &Environment) -> Resu
     validate::host_paths(&environment.allow_host_paths)?;
     if let Some(tracked) = &environment.tracked {
         validate::reference("tracked", tracked)?;
+    }
+    if environment.report_detail == ReportDetail::Off && environment.comment_commands != CommentCommands::Off {
+        return Err(Problem::unprocessable(
+            "comment_commands: an environment whose reports are off answers no comments; let it report (report_detail names-only), or switch its commands off",
+        ));
     }
     if let Some(user) = &environment.run_as {
         validate::user(user)?;

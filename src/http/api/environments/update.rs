@@ -35,6 +35,7 @@ pub(in crate::http) async fn update(
         report_detail,
         plan_forks,
         drift_issue,
+        comment_commands,
         run_as,
     } = patch;
     merge(&mut environment.settings, settings);
@@ -47,6 +48,7 @@ pub(in crate::http) async fn update(
     environment.report_detail = report_detail.unwrap_or(environment.report_detail);
     environment.plan_forks = plan_forks.unwrap_or(environment.plan_forks);
     environment.drift_issue = drift_issue.unwrap_or(environment.drift_issue);
+    environment.comment_commands = comment_commands.unwrap_or(environment.comment_commands);
     super::check(&state, &project, &environment)?;
     state.audit.allowed(&actor, "environment set", &id.to_string(), Timestamp::now()).await?;
     state.store.update_environment(before, environment.clone()).await?;

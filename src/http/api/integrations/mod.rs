@@ -6,6 +6,7 @@ pub(in crate::http) mod remove;
 pub(in crate::http) mod show;
 pub(in crate::http) mod test;
 pub(in crate::http) mod update;
+pub(in crate::http) mod users;
 
 use serde::Deserialize;
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use trueup::forge::api::Permission;
 
-use super::state::{Hook, Pull, Repository, State, Status, Text};
+use super::state::{Hook, Pull, Repository, State, Status, Text, account};
 use super::{Asked, Reply, TOKEN};
 
 const ME: &str = "trueup";
@@ -13,7 +13,8 @@ fn refuse(status: u16, message: &str) -> Option<Reply> {
 }
 
 fn user(login: &str) -> Value {
-    json!({ "type": "user", "uuid": format!("{{{login}}}"), "account_id": format!("557058:{login}"), "nickname": login })
+    let (login, id) = account(login);
+    json!({ "type": "user", "uuid": format!("{{{id}}}"), "account_id": format!("557058:{login}"), "nickname": login })
 }
 
 /// A page, and the next one's whole URL, as Bitbucket gives it.
@@ -47,10 +48,20 @@ pub fn handle(state: &mut State, asked: &Asked) -> Option<Reply> {
             refuse(403, "Your credentials lack one or more required privilege scopes.")
         }
         ["user"] => Some(Reply::json(200, user(ME)).header("x-oauth-scopes", scopes.join(", "))),
+        ["users", wanted] => {
+            let logins = state.repositories.values().flat_map(|one| one.permissions.keys());
+            let found =
+                logins.map(|login| user(login)).find(|one| one["uuid"] == *wanted || one["account_id"] == *wanted);
+            match found {
+                Some(one) => Some(Reply::json(200, one)),
+                None => refuse(404, "No such user"),
+            }
+        }
         ["workspaces", workspace, "permissions", "repositories", name] => {
             let repository = state.repositories.get(&format!("{workspace}/{name}"))?;
             let granted = repository.permissions.iter().filter(|(login, permission)| {
-                let names = [format!("user.nickname=\"{login}\""), format!("user.account_id=\"557058:{login}\"")];
+                let uuid = format!("user.uuid=\"{{{}}}\"", account(login).1);
+                let names = [uuid, format!("user.nickname=\"{login}\""), format!("user.account_id=\"557058:{login}\"")];
                 **permission != Permission::None && names.iter().any(|name| asked.query("q") == Some(name))
             });
             let granted = granted.map(|(login, permission)| {
@@ -177,6 +188,7 @@ fn hook(hook: &Hook) -> Value {
 
 fn comment(text: &Text) -> Value {
     json!({ "id": text.id, "content": { "raw": text.body }, "user": user(&text.author), "deleted": !text.open,
+        "created_on": text.created.to_string(), "updated_on": text.updated.to_string(),
         "links": { "html": { "href": format!("https://forge/c/{}", text.id) } } })
 }
 

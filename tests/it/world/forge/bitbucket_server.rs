@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use trueup::forge::api::Permission;
 
-use super::state::{Hook, Pull, Repository, State, Status, Text};
+use super::state::{Hook, Pull, Repository, State, Status, Text, account};
 use super::{Asked, Reply, TOKEN};
 
 const ME: &str = "trueup";
@@ -31,6 +31,11 @@ pub fn handle(state: &mut State, asked: &Asked) -> Option<Reply> {
     let ["api", "latest", rest @ ..] = parts.as_slice() else { return None };
     let reply = match rest {
         ["application-properties"] => Some(Reply::json(200, json!({ "version": "9.4.0" }))),
+        ["users"] if asked.query("permission.1").is_none() => {
+            let filter = asked.query("filter")?;
+            let logins = state.repositories.values().flat_map(|one| one.permissions.keys());
+            page(logins.filter(|login| login.contains(filter)).map(|login| user(login)).collect(), asked)
+        }
         ["users"] => {
             let repository =
                 format!("{}/{}", asked.query("permission.1.projectKey")?, asked.query("permission.1.repositorySlug")?);
@@ -43,7 +48,7 @@ pub fn handle(state: &mut State, asked: &Asked) -> Option<Reply> {
             let filter = asked.query("filter").unwrap_or_default();
             let repository = state.repositories.get(&repository)?;
             let found = repository.permissions.iter().filter(|(login, has)| login.contains(filter) && **has >= wanted);
-            page(found.map(|(login, _)| json!({ "name": login, "slug": login })).collect(), asked)
+            page(found.map(|(login, _)| user(login)).collect(), asked)
         }
         ["projects", project, "repos", name, rest @ ..] => {
             let full = format!("{project}/{name}");
@@ -160,8 +165,14 @@ fn hook(hook: &Hook) -> Value {
     json!({ "id": hook.id, "name": "Trueup", "url": hook.url, "active": hook.active, "events": hook.events })
 }
 
+fn user(login: &str) -> Value {
+    let (login, id) = account(login);
+    json!({ "name": login, "slug": login, "id": id, "type": "NORMAL" })
+}
+
 fn comment(text: &Text) -> Value {
-    json!({ "id": text.id, "version": text.version, "text": text.body, "author": { "name": text.author } })
+    json!({ "id": text.id, "version": text.version, "text": text.body, "author": user(&text.author),
+        "createdDate": text.created.as_millisecond(), "updatedDate": text.updated.as_millisecond() })
 }
 
 fn pull(pull: &Pull, full: &str) -> Value {

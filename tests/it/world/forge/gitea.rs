@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use trueup::forge::api::Permission;
 
-use super::github::user;
+use super::github::{seconds, user};
 use super::state::{Hook, Repository, State, Status, Text};
 use super::{Asked, Reply, TOKEN, github};
 
@@ -23,6 +23,10 @@ pub fn handle(state: &mut State, asked: &Asked) -> Option<Reply> {
             refuse(403, "token does not have at least one of required scope(s): [read:user]")
         }
         ["user"] => Some(Reply::json(200, user(ME))),
+        ["users", login] => match state.knows(login) {
+            true => Some(Reply::json(200, user(login))),
+            false => refuse(404, "user redirect does not exist"),
+        },
         ["repos", owner, name, rest @ ..] => {
             let full = format!("{owner}/{name}");
             let Some(mut repository) = state.repositories.remove(&full) else { return refuse(404, "not found") };
@@ -164,7 +168,8 @@ fn hook(hook: &Hook) -> Value {
 fn comment(text: &Text, full: &str) -> Value {
     let url = text.pull.map(|number| format!("https://forge/{full}/pulls/{number}")).unwrap_or_default();
     json!({ "id": text.id, "body": text.body, "user": user(&text.author), "html_url": format!("https://forge/c/{}", text.id),
-        "issue_url": "", "pull_request_url": url })
+        "issue_url": "", "pull_request_url": url,
+        "created_at": seconds(text.created), "updated_at": seconds(text.updated) })
 }
 
 fn issue(text: &Text) -> Value {

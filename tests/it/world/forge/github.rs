@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use trueup::forge::api::Permission;
 
-use super::state::{Check, Hook, Pull, Repository, State, Status, Text};
+use super::state::{Check, Hook, Pull, Repository, State, Status, Text, account};
 use super::{Asked, Reply, TOKEN};
 
 pub const APP_KEY: &str = include_str!("../../../../testdata/forge/app-key.pkcs1.pem");
@@ -30,7 +30,7 @@ impl Who {
 }
 
 pub fn user(login: &str) -> Value {
-    let id: u64 = login.bytes().map(u64::from).sum();
+    let (login, id) = account(login);
     json!({ "login": login, "id": id, "type": if login.ends_with("[bot]") { "Bot" } else { "User" } })
 }
 
@@ -92,6 +92,13 @@ pub fn handle(state: &mut State, asked: &Asked) -> Option<Reply> {
             return Some(Reply::json(201, json!({"token": token, "expires_at": expires.to_string()})));
         }
         _ => {}
+    }
+    if let ("GET", ["users", login]) = (method, parts.as_slice()) {
+        return match state.knows(login) {
+            true if who != Who::App => Some(Reply::json(200, user(login))),
+            true => refuse(401, "A JSON web token could not be decoded"),
+            false => refuse(404, "Not Found"),
+        };
     }
     let ["repos", owner, name, rest @ ..] = parts.as_slice() else { return None };
     if who == Who::App {
@@ -315,8 +322,14 @@ fn check(check: &Check) -> Value {
         "output": { "annotations_count": check.annotations.len() } })
 }
 
+/// GitHub and Gitea tell times to the second.
+pub fn seconds(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 fn comment(text: &Text) -> Value {
     json!({ "id": text.id, "body": text.body, "user": user(&text.author), "html_url": format!("https://forge/c/{}", text.id),
+        "created_at": seconds(text.created), "updated_at": seconds(text.updated),
         "issue_url": text.pull.map(|number| format!("https://forge/issues/{number}")) })
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use trueup::forge::api::Permission;
 
-use super::state::{Discussion, Hook, Pull, Repository, State, Status, Text};
+use super::state::{Discussion, Hook, Pull, Repository, State, Status, Text, account};
 use super::{Asked, Reply, TOKEN};
 
 const ME: &str = "trueup";
@@ -14,7 +14,8 @@ fn refuse(status: u16, message: Value) -> Option<Reply> {
 }
 
 fn user(login: &str) -> Value {
-    json!({ "username": login, "id": login.bytes().map(u64::from).sum::<u64>(), "state": "active" })
+    let (login, id) = account(login);
+    json!({ "username": login, "id": id, "state": "active" })
 }
 
 /// A project's number, as it stands in requests.
@@ -31,8 +32,7 @@ pub fn handle(state: &mut State, asked: &Asked) -> Option<Reply> {
         ["user"] => Some(Reply::json(200, user(ME))),
         ["users"] => {
             let wanted = asked.query("username")?;
-            let known = state.repositories.values().any(|one| one.permissions.contains_key(wanted));
-            Some(Reply::json(200, known.then(|| user(wanted)).into_iter().collect()))
+            Some(Reply::json(200, state.knows(wanted).then(|| user(wanted)).into_iter().collect()))
         }
         ["personal_access_tokens", "self"] => {
             let all = ["api", "read_repository", "write_repository"];
@@ -126,7 +126,8 @@ fn in_project(
         }
         ("GET", ["members", "all", id]) => {
             let named = |(login, _): &(&String, &Permission)| user(login)["id"].as_u64() == id.parse().ok();
-            let level = match repository.permissions.iter().find(named)?.1 {
+            let Some((_, has)) = repository.permissions.iter().find(named) else { return missing() };
+            let level = match has {
                 Permission::Admin => 40,
                 Permission::Write => 30,
                 Permission::Read => 20,
@@ -255,7 +256,8 @@ fn hook(hook: &Hook) -> Value {
 }
 
 fn note(text: &Text) -> Value {
-    json!({ "id": text.id, "body": text.body, "author": user(&text.author), "system": false })
+    json!({ "id": text.id, "body": text.body, "author": user(&text.author), "system": false,
+        "created_at": text.created.to_string(), "updated_at": text.updated.to_string() })
 }
 
 fn discussion(one: &Discussion) -> Value {

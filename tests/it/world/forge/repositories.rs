@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use trueup::forge::ForgeKind;
-use trueup::forge::api::Permission;
+use trueup::forge::api::{ForgeUser, Permission};
 
 use super::ForgeWorld;
-use super::state::{Pull, Repository, Text};
+use super::state::{Pull, Repository, Text, account};
 use crate::world::git_server::git;
 
 /// Whoever opens requests.
@@ -178,6 +178,38 @@ impl ForgeWorld {
         let repository = inner.state.repositories.get_mut(name).unwrap();
         repository.write(id, Some(number), author, String::new(), body.into());
         id
+    }
+
+    /// Someone, who need not be its author, writes a comment anew a minute after it was written.
+    pub fn edit_comment(&self, name: &str, id: u64, body: &str) {
+        let mut inner = self.inner();
+        let text = inner.state.repositories.get_mut(name).unwrap().text(&id.to_string()).unwrap();
+        text.body = body.to_owned();
+        text.version += 1;
+        text.updated = text.created + jiff::SignedDuration::from_mins(1);
+    }
+
+    /// A comment turns out to be older.
+    pub fn age_comment(&self, name: &str, id: u64, by: jiff::SignedDuration) {
+        let mut inner = self.inner();
+        let text = inner.state.repositories.get_mut(name).unwrap().text(&id.to_string()).unwrap();
+        text.created -= by;
+        text.updated -= by;
+    }
+
+    /// An account as this forge tells of it.
+    pub fn user(&self, login: &str) -> ForgeUser {
+        let (name, id) = account(login);
+        let id = match self.kind() {
+            ForgeKind::Bitbucket => format!("{{{id}}}"),
+            _ => id.to_string(),
+        };
+        ForgeUser { id, name: name.to_owned() }
+    }
+
+    /// What someone may do in a repository.
+    pub fn permit(&self, name: &str, login: &str, permission: Permission) {
+        self.inner().state.repositories.get_mut(name).unwrap().permissions.insert(login.into(), permission);
     }
 
     /// Someone deletes a comment.

@@ -56,6 +56,18 @@ pub struct Text {
     pub body: String,
     pub open: bool,
     pub version: u64,
+    pub created: jiff::Timestamp,
+    /// When it was written anew last.
+    pub updated: jiff::Timestamp,
+}
+
+/// An account: what it is called, and the number that stays with it. A text's author is written `alice`, or `alice#99`
+/// for whoever took that name after the first one gave it up.
+pub fn account(author: &str) -> (&str, u64) {
+    match author.split_once('#') {
+        Some((name, id)) => (name, id.parse().unwrap()),
+        None => (author, author.bytes().fold(7, |sum, byte| (sum * 31 + u64::from(byte)) % 1_000_003)),
+    }
 }
 
 /// A commit's status, in the forge's own words.
@@ -111,6 +123,11 @@ impl State {
         1000 + self.last_id
     }
 
+    /// Whether there is an account of this name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.repositories.values().any(|repository| repository.permissions.contains_key(name))
+    }
+
     pub fn has(&self, scope: &str) -> bool {
         self.scopes.as_ref().is_none_or(|scopes| scopes.iter().any(|one| one == scope))
     }
@@ -136,7 +153,8 @@ impl Repository {
     }
 
     pub fn write(&mut self, id: u64, pull: Option<u64>, author: &str, title: String, body: String) -> &mut Text {
-        self.texts.push(Text { id, pull, author: author.to_owned(), title, body, open: true, version: 0 });
+        let (author, now) = (author.to_owned(), jiff::Timestamp::now());
+        self.texts.push(Text { id, pull, author, title, body, open: true, version: 0, created: now, updated: now });
         self.texts.last_mut().unwrap()
     }
 
