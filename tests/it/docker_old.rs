@@ -35,7 +35,7 @@ async fn an_engine_that_is_too_old_is_unknown_and_nothing_is_made_on_it() {
     let gate = Gate::open(&shop, "docker").await;
     let permit = gate.permit().await;
     let content = ImageValue { reference: Some(IMAGE.parse().unwrap()), content: [image.parse().unwrap()].into() };
-    let leaves = BTreeMap::from([(FieldPath::Image, Value::Image(content))]);
+    let leaves = BTreeMap::from([(FieldPath::Image, Value::Image(content.into()))]);
     let spec = ReplicaSpec {
         service: &"web".parse().unwrap(),
         index: 2,
