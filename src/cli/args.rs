@@ -297,6 +297,8 @@ mod tests {
             "integration remove",
             "deliveries replay",
             "outbox post",
+            "integration user add",
+            "integration user remove",
             "token add",
             "token remove",
             // They run until they are ended.

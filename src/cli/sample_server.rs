@@ -2,7 +2,7 @@
 //!
 //! Answers `GET /healthz` with `ok` and everything else with `GREETING`, on `PORT`, to the loopback address only.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -33,8 +33,10 @@ pub(super) fn run(verb: &SampleServer) -> anyhow::Result<Outcome> {
         .with_context(|| format!("port {} cannot be listened on", verb.port))?;
     for stream in listener.incoming() {
         // A caller that hangs up midway is its own affair; the next one is served all the same.
-        if let Err(error) = stream.and_then(|stream| answer(stream, &verb.greeting)) {
-            writeln!(std::io::stderr(), "an exchange broke off: {error}")?;
+        match stream.and_then(|stream| answer(stream, &verb.greeting)) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
+            Err(error) => writeln!(std::io::stderr(), "an exchange broke off: {error}")?,
         }
     }
     Ok(Outcome::Done)

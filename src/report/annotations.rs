@@ -67,8 +67,11 @@ pub fn of_environment(report: &PullReport, environment: &EnvironmentName) -> Vec
     }
 }
 
+/// A text on one line. Where forges take annotations as comments, a line that begins with a slash or an at sign does
+/// something; quoted it only says something.
 fn one_line(text: &str) -> String {
-    super::words::printable(text)
+    let line = super::words::printable(text);
+    if line.trim_start().starts_with(['/', '@']) { format!("\"{line}\"") } else { line }
 }
 
 /// What stands on one line of a file.

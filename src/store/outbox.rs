@@ -34,7 +34,8 @@ fn report(row: &Row<'_>) -> rusqlite::Result<ReportRow> {
 
 impl Store {
     /// Puts a report into the outbox. One that waits on the same topic is superseded; nothing is put where the same text
-    /// waits already, stands on the forge and nothing else waits, or was refused for good just before. Returns the number that waits now, if any.
+    /// waits already, is being posted, stands on the forge and nothing else is being posted, or was refused for good just
+    /// before. Returns the number that waits now, if any.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] where the project does not exist.
@@ -50,9 +51,10 @@ impl Store {
             {
                 return Ok(Some(*id));
             }
-            let posting: bool = c
-                .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE topic = ?1 AND state = 'posting')")?
-                .query_row([&new.topic], |row| row.get(0))?;
+            let posting: Option<Vec<u8>> = c
+                .prepare_cached("SELECT sha256 FROM outbox WHERE topic = ?1 AND state = 'posting'")?
+                .query_row([&new.topic], |row| row.get(0))
+                .optional()?;
             let stands: Option<Vec<u8>> = c
                 .prepare_cached("SELECT sha256 FROM posted WHERE topic = ?1")?
                 .query_row([&new.topic], |row| row.get(0))
@@ -70,7 +72,8 @@ impl Store {
             if refused {
                 return Ok(None);
             }
-            if !posting && stands.as_deref() == Some(&new.sha256[..]) {
+            // What is just being posted is what counts: it says the same, or it takes the place of what stands.
+            if posting.or(stands).as_deref() == Some(&new.sha256[..]) {
                 return Ok(None);
             }
             c.prepare_cached(

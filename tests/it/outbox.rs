@@ -50,6 +50,7 @@ async fn the_newest_of_a_topic_waits_and_what_stands_is_not_said_again() {
     assert_eq!(store.due_reports(now, 10).await.unwrap()[0].id, three, "newer news take its place");
 
     assert!(store.begin_report(three).await.unwrap().is_some());
+    assert_eq!(store.put_report(new("a", "three", now)).await.unwrap(), None, "it is being said");
     store.end_report(three, posted(), now).await.unwrap();
     assert_eq!(store.put_report(new("a", "three", now)).await.unwrap(), None, "it stands there already");
     let four = store.put_report(new("a", "four", now)).await.unwrap().unwrap();
