@@ -47,7 +47,7 @@ pub struct Actor {
 pub enum Operation {
     /// Reading status, plans, runs, logs.
     Read,
-    /// Having the report on one pull request made again, at the pace that the daemon keeps; changes nothing.
+    /// Having the report on one pull request made again, as a comment may ask; changes nothing.
     Report,
     /// Looking at Git and live again; changes nothing.
     Refresh,
