@@ -116,7 +116,7 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
         ways: Arc::clone(&ways),
         outbox: outbox.clone(),
         events: events.clone(),
-        installation,
+        installation: installation.clone(),
         public_url: settings.public_url.clone(),
         poll: settings.poll_interval,
         offline: settings.offline,
@@ -140,7 +140,6 @@ pub async fn run(settings: Settings, asked_to_end: impl Future<Output = ()>) -> 
         tasks.spawn(always("looking at integrations", watching));
     }
     if !settings.offline {
-        let installation = store.installation().await.context("the store cannot be read")?;
         let sender = Sender::new(secrets, installation);
         let parts = NotifyParts::new(store.clone(), events.clone(), metrics.clone(), sender);
         tasks.spawn(always("notifying", notify(parts, settings.notify.clone(), stop.clone())));

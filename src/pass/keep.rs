@@ -39,14 +39,16 @@ impl Passes {
             }
             kept?;
         }
-        let now = match &live.services {
+        let now = |known: &BTreeMap<ServiceName, ServiceHealth>| match &live.services {
             Observed::Known(services) => {
                 services.iter().map(|(name, service)| (name.clone(), health_now(base, name, service, known))).collect()
             }
             Observed::Unknown(why) => unseen(plan.desired.keys(), why),
         };
-        if now != *known {
-            store.put_healths(id, now, plan.made_at).await?;
+        if now(known) != *known {
+            // A probe may have said something since `known` was read: its verdict stands.
+            let known = self.known_healths(id).await?;
+            store.put_healths(id, now(&known), plan.made_at).await?;
         }
         Ok(())
     }
